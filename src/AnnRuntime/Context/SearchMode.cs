@@ -1,0 +1,14 @@
+namespace AnnRuntime;
+
+/// <summary>How the cells are chosen that a query attends to.</summary>
+public enum SearchMode
+{
+    /// <summary>The K/V cache and the attention of unpatched llama.cpp; no search keys. Fixed when a context is created.</summary>
+    Off = 0,
+
+    /// <summary>Search keys are kept, attention is full. May be changed to <see cref="Exact"/> at run time.</summary>
+    Dense = 1,
+
+    /// <summary>The top-k cells by exact search over all visible cells.</summary>
+    Exact = 2,
+}

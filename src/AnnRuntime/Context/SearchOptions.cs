@@ -1,0 +1,102 @@
+using AnnRuntime.Native;
+
+namespace AnnRuntime;
+
+/// <summary>Which cells a query attends to in a searched layer.</summary>
+/// <remarks>
+/// Counts are cells per query, per layer. Reserved layers ignore them. A member that is null takes the model file's
+/// value. Mirrors <c>ann_search_params</c>.
+/// </remarks>
+public sealed record SearchOptions
+{
+    /// <summary>How cells are chosen. Default null: exact for a model with search projections, else off.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a member of the enum.</exception>
+    public SearchMode? Mode
+    {
+        get;
+        init => field = value is null || Enum.IsDefined(value.Value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(Mode), value, $"Mode is {(int)value.Value}; it must be off (0), dense (1) or exact (2).");
+    }
+
+    /// <summary>All cells attended to, sinks and window included. Default null: the file's K.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1.</exception>
+    public int? TopK
+    {
+        get;
+        init => field = AtLeast(value, 1, nameof(TopK));
+    }
+
+    /// <summary>First visible cells, always attended. Default null: the file's number.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int? Sinks
+    {
+        get;
+        init => field = AtLeast(value, 0, nameof(Sinks));
+    }
+
+    /// <summary>Last visible cells, always attended. Default null: the file's number.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int? Window
+    {
+        get;
+        init => field = AtLeast(value, 0, nameof(Window));
+    }
+
+    /// <summary>What the tokens of a prompt attend to. Default sparse.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a member of the enum.</exception>
+    public PrefillMode Prefill
+    {
+        get;
+        init => field = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(Prefill), value, $"Prefill is {(int)value}; it must be sparse (0) or dense (1).");
+    } = PrefillMode.Sparse;
+
+    /// <summary>Attention is full while the cache holds fewer cells than this. Default null: top-k.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int? MinContext
+    {
+        get;
+        init => field = AtLeast(value, 0, nameof(MinContext));
+    }
+
+    /// <summary>Searched layers, a subset of the file's. Default null: all of the file's. Empty: none.</summary>
+    public IReadOnlyList<int>? Layers { get; init; }
+
+    /// <summary>The native form, layers apart.</summary>
+    internal AnnSearchParams ToNative()
+    {
+        AnnSearchParams native = AnnSearchParams.Default();
+        if (Mode is { } mode)
+        {
+            native.Mode = (int)mode;
+        }
+
+        native.TopK = TopK ?? 0;
+        native.NSink = Sinks ?? -1;
+        native.NWindow = Window ?? -1;
+        native.Prefill = (int)Prefill;
+        native.MinContext = MinContext ?? -1;
+        return native;
+    }
+
+    /// <summary>From the native form, as resolved: nothing is null.</summary>
+    internal static SearchOptions FromNative(in AnnSearchParams native, int[] layers) => new()
+    {
+        Mode = (SearchMode)native.Mode,
+        TopK = native.TopK > 0 ? native.TopK : null,
+        Sinks = Math.Max(0, native.NSink),
+        Window = Math.Max(0, native.NWindow),
+        Prefill = (PrefillMode)native.Prefill,
+        MinContext = Math.Max(0, native.MinContext),
+        Layers = layers,
+    };
+
+    private static int? AtLeast(int? value, int minimum, string name) =>
+        value is null || value >= minimum
+            ? value
+            : throw new ArgumentOutOfRangeException(name, value, $"{name} is {value}; it must be at least {minimum}.");
+}
