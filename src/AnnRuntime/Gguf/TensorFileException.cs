@@ -5,7 +5,7 @@ namespace AnnRuntime.Gguf;
 /// The message is a sentence that names the file, the key or tensor, what was found and what was expected. It is the
 /// only exception that the content of a file can cause; <see cref="IOException"/> is left for the disk itself.
 /// </remarks>
-public sealed class TensorFileException : Exception
+public sealed class TensorFileException : InvalidModelException
 {
     /// <summary>Creates the exception without a message.</summary>
     public TensorFileException()
@@ -30,7 +30,7 @@ public sealed class TensorFileException : Exception
     /// <param name="problem">What is wrong, without the file and without a full stop.</param>
     /// <param name="innerException">Cause; default none.</param>
     public TensorFileException(string path, long offset, string problem, Exception? innerException = null)
-        : base(offset < 0 ? $"{path}: {problem}." : $"{path}: {problem} (offset {offset}).", innerException)
+        : base(offset < 0 ? $"{path}: {problem}." : $"{path}: {problem} (offset {offset}).", innerException!)
     {
         Path = path;
         Offset = offset;
