@@ -1,4 +1,5 @@
 using System.CommandLine;
+using AnnRuntime.Cli.Commands;
 
 namespace AnnRuntime.Cli;
 
@@ -8,6 +9,13 @@ internal static class Program
     /// <summary>Every verb, in the order of the help text.</summary>
     private static readonly Func<Command>[] Verbs =
     [
+        DemoCommand.Create,
+        InspectCommand.Create,
+        GenerateCommand.Create,
+        ChatCommand.Create,
+        RecallCommand.Create,
+        TokenizeCommand.Create,
+        DoctorCommand.Create,
     ];
 
     public static async Task<int> Main(string[] args)
@@ -21,6 +29,7 @@ internal static class Program
         string[] args, TextWriter output, TextWriter error, CancellationToken cancellationToken = default)
     {
         var root = new RootCommand("Runs language models that attend only to the cells of the K/V cache that matter.");
+        root.Options.Add(Verbosity.Option);
         foreach (Func<Command> create in Verbs)
         {
             root.Subcommands.Add(create());

@@ -11,6 +11,9 @@ internal sealed class Terminal(TextWriter output, TextWriter error)
     /// <summary>Progress, notes and errors.</summary>
     public TextWriter Error { get; } = error;
 
+    /// <summary>What the user types.</summary>
+    public TextReader Input { get; } = Console.In;
+
     /// <summary>Tables on stdout; plain text where stdout is no terminal.</summary>
     public IAnsiConsole Screen { get; } = Create(output, ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected);
 

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 
 namespace AnnRuntime.Cli;
 
@@ -29,16 +28,19 @@ internal static class Verb
     public static async Task<int> InvokeAsync(
         RootCommand root, string[] args, TextWriter output, TextWriter error, CancellationToken cancellationToken)
     {
-        ParseResult parse = root.Parse(args);
+        ParseResult parse = root.Parse(args is [] ? ["--help"] : args);
         if (parse.Errors.Count > 0)
         {
-            foreach (ParseError wrong in parse.Errors)
+            Command command = parse.CommandResult.Command;
+            string[] messages = command is RootCommand && parse.UnmatchedTokens is [var word, ..]
+                ? [$"'{word}' is no verb."]
+                : [.. parse.Errors.Select(wrong => wrong.Message)];
+            foreach (string message in messages)
             {
-                error.WriteLine(wrong.Message);
+                error.WriteLine(message);
             }
 
-            string name = parse.CommandResult.Command is RootCommand ? "" : parse.CommandResult.Command.Name + " ";
-            error.WriteLine($"'{name}--help' lists what is accepted.");
+            error.WriteLine($"'{(command is RootCommand ? "" : command.Name + " ")}--help' lists what is accepted.");
             return ExitCode.Usage;
         }
 

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Spectre.Console;
+
+namespace AnnRuntime.Cli.Commands;
+
+/// <summary>The verb <c>doctor</c>: says what this machine and this build can do.</summary>
+internal static class DoctorCommand
+{
+    public static Command Create()
+    {
+        Option<bool> json = JsonArgument.Create();
+        Command command = new(
+            "doctor",
+            "Shows runtime identifier, CPU features, devices, library path and versions, and checks that all of it works. "
+            + "Exit code 1 if a check fails, 3 if the native library cannot be loaded.");
+        command.Options.Add(json);
+        return command.Runs((parse, terminal, _) =>
+        {
+            Verbosity.Apply(parse, terminal);
+            DoctorReport report = Examine();
+            if (parse.GetValue(json))
+            {
+                JsonOutput.Write(terminal, report, types => types.DoctorReport);
+            }
+            else
+            {
+                Write(terminal, report);
+            }
+
+            return Task.FromResult(report.Checks.All(check => check.Passed) ? ExitCode.Ok : ExitCode.Failed);
+        });
+    }
+
+    private static DoctorReport Examine()
+    {
+        RuntimeInfo info = RuntimeInfo.Get();
+        string model = Path.GetFullPath(ModelArguments.FindDefault());
+        bool hasModel = File.Exists(model);
+        int devices = info.Backends.Sum(backend => backend.Devices.Count);
+        DoctorCheck[] checks =
+        [
+            new("ABI version", info.Abi == RuntimeInfo.NeededAbi, $"library {info.Abi}, needed {RuntimeInfo.NeededAbi}"),
+            new("compute devices", devices > 0, $"{devices} found"),
+            new("embedded model", hasModel, hasModel ? model : $"{model} does not exist"),
+        ];
+        return new DoctorReport(
+            RuntimeInfo.RuntimeIdentifier,
+            RuntimeInformation.OSDescription,
+            RuntimeInformation.FrameworkDescription,
+            RuntimeInfo.LibraryPath ?? "",
+            info,
+            RuntimeInfo.NeededAbi,
+            hasModel ? model : null,
+            checks);
+    }
+
+    private static void Write(Terminal terminal, DoctorReport report)
+    {
+        RuntimeInfo info = report.Runtime;
+        Grid grid = new Grid().AddColumn(new GridColumn().NoWrap().PadRight(2)).AddColumn();
+        void Row(string name, string value) => grid.AddRow(new Text(name), new Text(value));
+        Row("runtime identifier", report.RuntimeIdentifier);
+        Row("operating system", report.OperatingSystem);
+        Row(".NET", report.Dotnet);
+        Row("native library", report.LibraryPath);
+        Row("version", $"{info.Version}, ABI {info.Abi}, {info.BuildType}, {info.Compiler}");
+        Row("llama.cpp", $"{info.LlamaCpp} ({info.LlamaCppCommit})");
+        Row("CPU variant", info.CpuVariant.Length > 0 ? info.CpuVariant : "the only one");
+        Row("CPU features", string.Join(' ', info.Cpu.Where(feature => feature.Value != 0)
+            .Select(feature => feature.Value == 1 ? feature.Key : $"{feature.Key}={feature.Value}")));
+        foreach (BackendInfo backend in info.Backends)
+        {
+            foreach (DeviceInfo device in backend.Devices)
+            {
+                Row(
+                    $"device {device.Name}",
+                    $"{device.Description} ({device.Type}, {Format.Bytes(device.MemoryFreeBytes)} free of "
+                    + $"{Format.Bytes(device.MemoryTotalBytes)})");
+            }
+        }
+
+        foreach (DoctorCheck check in report.Checks)
+        {
+            Row($"check: {check.Name}", $"{(check.Passed ? "ok" : "FAILED")}, {check.Detail}");
+        }
+
+        terminal.Screen.Write(grid);
+    }
+}

@@ -1,0 +1,15 @@
+namespace AnnRuntime.Cli;
+
+/// <summary>What <c>doctor --json</c> writes.</summary>
+internal sealed record DoctorReport(
+    string RuntimeIdentifier,
+    string OperatingSystem,
+    string Dotnet,
+    string LibraryPath,
+    RuntimeInfo Runtime,
+    int NeededAbi,
+    string? Model,
+    IReadOnlyList<DoctorCheck> Checks);
+
+/// <summary>One thing that has to hold.</summary>
+internal sealed record DoctorCheck(string Name, bool Passed, string Detail);
