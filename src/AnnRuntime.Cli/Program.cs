@@ -15,6 +15,9 @@ internal static class Program
         ChatCommand.Create,
         RecallCommand.Create,
         TokenizeCommand.Create,
+        MergeCommand.Create,
+        SplitCommand.Create,
+        SynthCommand.Create,
         DoctorCommand.Create,
     ];
 

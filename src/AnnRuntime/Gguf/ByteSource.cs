@@ -12,10 +12,30 @@ internal abstract class ByteSource : IDisposable
     public abstract long Length { get; }
 
     /// <summary>Opens a file for shared reading; nothing is read yet.</summary>
-    /// <exception cref="IOException">The file is missing or cannot be opened.</exception>
-    /// <exception cref="UnauthorizedAccessException">The file may not be read, or is a folder.</exception>
+    /// <exception cref="TensorFileException">The file is missing, is a folder or may not be read.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
     public static ByteSource Open(string path) =>
-        new FileSource(File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read)) { Name = path };
+        new FileSource(OpenFile(path, () => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read))) { Name = path };
+
+    /// <summary>Opens a file in some way; tells a missing or forbidden file by a sentence.</summary>
+    /// <exception cref="TensorFileException">The file is missing, is a folder or may not be read.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
+    public static T OpenFile<T>(string path, Func<T> open)
+    {
+        try
+        {
+            return open();
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new TensorFileException(path, -1, "there is no such file", e);
+        }
+        catch (UnauthorizedAccessException e)
+        {
+            string problem = Directory.Exists(path) ? "this is a folder; expected a file" : "the file may not be read";
+            throw new TensorFileException(path, -1, problem, e);
+        }
+    }
 
     /// <summary>Wraps bytes without copying them.</summary>
     public static ByteSource FromMemory(ReadOnlyMemory<byte> bytes, string name) =>

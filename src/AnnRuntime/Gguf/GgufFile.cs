@@ -41,9 +41,8 @@ public sealed class GgufFile : IDisposable
     public long DataOffset { get; }
 
     /// <summary>Opens a file and reads its metadata and tensor table.</summary>
-    /// <exception cref="TensorFileException">The content is not valid; the message says where.</exception>
-    /// <exception cref="IOException">The file is missing or cannot be read.</exception>
-    /// <exception cref="UnauthorizedAccessException">The file may not be read, or is a folder.</exception>
+    /// <exception cref="TensorFileException">There is no such file, or its content is not valid; the message says where.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
     public static GgufFile Open(string path) => Read(ByteSource.Open(path));
 
     /// <summary>Reads a file that is already in memory; the bytes must not change afterwards.</summary>

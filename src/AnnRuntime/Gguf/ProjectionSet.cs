@@ -33,11 +33,11 @@ public sealed class ProjectionSet
     public IReadOnlyDictionary<int, (float[] Query, float[] Key)> Layers => _layers;
 
     /// <summary>Loads a safetensors file or a PyTorch checkpoint, told apart by their content.</summary>
-    /// <exception cref="TensorFileException">Not such a file, or projections that do not belong together.</exception>
-    /// <exception cref="IOException">The file is missing or cannot be read.</exception>
+    /// <exception cref="TensorFileException">No such file, another kind of file, or projections that do not belong together.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
     public static ProjectionSet Load(string path)
     {
-        using (FileStream file = File.OpenRead(path))
+        using (FileStream file = ByteSource.OpenFile(path, () => File.OpenRead(path)))
         {
             if (file.ReadByte() != 'P' || file.ReadByte() != 'K')
             {

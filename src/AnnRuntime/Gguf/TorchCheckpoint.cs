@@ -33,10 +33,10 @@ internal sealed class TorchCheckpoint : IDisposable
 
     /// <summary>Opens a checkpoint and reads its pickle.</summary>
     /// <exception cref="TensorFileException">Not a checkpoint, or one with more than tensors in it.</exception>
-    /// <exception cref="IOException">The file is missing or cannot be read.</exception>
+    /// <exception cref="IOException">The disk failed.</exception>
     public static TorchCheckpoint Open(string path)
     {
-        FileStream file = File.OpenRead(path);
+        FileStream file = ByteSource.OpenFile(path, () => File.OpenRead(path));
         ZipArchive? archive = null;
         try
         {

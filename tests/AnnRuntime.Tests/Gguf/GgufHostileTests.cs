@@ -144,12 +144,14 @@ public sealed class GgufHostileTests
     }
 
     [Fact]
-    public void A_missing_file_and_a_folder_are_told_by_the_system()
+    public void A_missing_file_and_a_folder_are_told()
     {
         using ScratchFolder folder = new();
+        string none = folder["none.gguf"];
 
-        Assert.Throws<FileNotFoundException>(() => GgufFile.Open(folder["none.gguf"]));
-        Assert.Throws<UnauthorizedAccessException>(() => GgufFile.Open(folder["."]));
+        Assert.Equal($"{none}: there is no such file.", Assert.Throws<TensorFileException>(() => GgufFile.Open(none)).Message);
+        Assert.Equal($"{none}: there is no such file.", Assert.Throws<TensorFileException>(() => ProjectionSet.Load(none)).Message);
+        Assert.Equal($"{folder["."]}: this is a folder; expected a file.", Assert.Throws<TensorFileException>(() => GgufFile.Open(folder["."])).Message);
     }
 
     private static byte[] Nested => [9, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
