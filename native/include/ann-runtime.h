@@ -1,0 +1,387 @@
+// The C ABI of AnnRuntime: the only native header the C# bindings know.
+//
+// Rules, for every function unless it says otherwise:
+//  - fallible functions return ann_status and fill *error (may be NULL) with a sentence that names the argument, the
+//    value and the range; on failure nothing has changed
+//  - every struct starts with struct_size (bytes, set by the caller or by its *_default function); a smaller size than
+//    this header's is accepted and missing fields take their defaults, a larger one is refused
+//  - text is UTF-8; strings returned by value are written into a caller's buffer with the call-twice convention:
+//    *n_written is the full length without the terminating zero, and ANN_ERROR_BUFFER_TOO_SMALL says that
+//    capacity <= *n_written
+//  - no C++ exception leaves the library
+//
+// Thread safety: a model may be used by any number of threads. A context, and the samplers used with it, belong to one
+// thread at a time; two simultaneous calls on one context are detected and answered with ANN_ERROR_BUSY.
+// ann_context_abort and the ann_context_info/get_* readers marked so may be called from any thread.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#    define ANN_API __declspec(dllexport)
+#else
+#    define ANN_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+// Bumped whenever a struct or a function changes meaning; ann_abi_version() of the loaded library must be equal.
+#define ANN_ABI_VERSION 1
+
+typedef enum ann_status {
+    ANN_OK                       = 0,
+    ANN_ERROR_INVALID_ARGUMENT   = 1,  // a value out of range, invalid UTF-8, a NULL that must not be
+    ANN_ERROR_CANNOT_LOAD        = 2,  // model or library file: missing, truncated, malformed, wrong tensors
+    ANN_ERROR_UNSUPPORTED        = 3,  // a valid request that this model or build cannot serve
+    ANN_ERROR_OUT_OF_MEMORY      = 4,  // the estimate does not fit, or an allocation failed
+    ANN_ERROR_CONTEXT_FULL       = 5,  // no free cells for the batch; the cache is as before
+    ANN_ERROR_CANCELLED          = 6,  // a callback or ann_context_abort asked to stop
+    ANN_ERROR_BAD_STATE          = 7,  // saved state: foreign, damaged, of another model or of other cache types
+    ANN_ERROR_BUSY               = 8,  // another thread is inside this context
+    ANN_ERROR_BUFFER_TOO_SMALL   = 9,
+    ANN_ERROR_INTERNAL           = 10, // our mistake; the message carries the exception text
+} ann_status;
+
+typedef struct ann_error {
+    uint32_t struct_size;
+    int32_t  status;        // ann_status
+    char     message[1016]; // zero-terminated, cut at the end if longer
+} ann_error;
+
+typedef struct ann_model   ann_model;
+typedef struct ann_context ann_context;
+typedef struct ann_sampler ann_sampler;
+
+// ---------------------------------------------------------------------------------------------------------------------
+// library
+
+ANN_API uint32_t ann_abi_version(void);
+
+// JSON: {"structs": {"ann_error": {"size": 1024, "fields": {"status": {"offset": 4, "size": 4}, ...}}, ...}} of every
+// struct of this header, as compiled. Static storage.
+ANN_API const char * ann_abi_describe(void);
+
+// Loads the compute backends (CPU variants, CUDA, HIP) that lie in `directory` (NULL: beside this library) and picks
+// the best CPU variant of this machine. Idempotent; implied by the first ann_model_load.
+ANN_API ann_status ann_runtime_init(const char * directory, ann_error * error);
+
+// JSON: {"version", "abi", "llama_cpp", "llama_cpp_commit", "build_type", "compiler", "backends": [{"name", "devices":
+// [{"name", "description", "type", "memory_free_bytes", "memory_total_bytes"}]}], "cpu": {"AVX2": 1, ...},
+// "cpu_variant"}.
+ANN_API ann_status ann_runtime_info(char * buffer, size_t capacity, size_t * n_written, ann_error * error);
+
+typedef enum ann_log_level {
+    ANN_LOG_NONE  = 0,
+    ANN_LOG_DEBUG = 1,
+    ANN_LOG_INFO  = 2,
+    ANN_LOG_WARN  = 3,
+    ANN_LOG_ERROR = 4,
+    ANN_LOG_CONT  = 5, // continues the previous message
+} ann_log_level;
+
+// Called from any thread, also from compute threads: must not call back into this library. `text` ends with a newline
+// unless the message goes on (ANN_LOG_CONT). NULL silences the library. Default: warnings and errors to stderr.
+typedef void (*ann_log_callback)(int32_t level, const char * text, void * user_data);
+ANN_API void ann_log_set(ann_log_callback callback, void * user_data);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// model
+
+// Progress in [0, 1]; return 0 to cancel (ANN_ERROR_CANCELLED). Called on the loading thread.
+typedef int32_t (*ann_progress_callback)(float progress, void * user_data);
+
+typedef struct ann_model_params {
+    uint32_t struct_size;
+    int32_t  n_gpu_layers;   // layers kept on GPUs; -1 all, 0 none. Default -1 (without a GPU: none)
+    int32_t  main_gpu;       // device index for single-GPU split. Default 0
+    int32_t  split_mode;     // 0 one device, 1 by layer. Default 1
+    int32_t  use_mmap;       // 1 map the file (default), 0 read it
+    int32_t  use_mlock;      // 1 lock weights in memory. Default 0
+    int32_t  check_tensors;  // 1 validate tensor data while loading. Default 0
+    int32_t  vocab_only;     // 1 tokenizer and metadata only. Default 0
+    ann_progress_callback progress;
+    void *                progress_user_data;
+} ann_model_params;
+
+ANN_API void       ann_model_params_default(ann_model_params * params);
+ANN_API ann_status ann_model_load(const char * path, const ann_model_params * params, ann_model ** model, ann_error * error);
+// NULL is allowed. Contexts keep their model alive: the memory goes with the last of them.
+ANN_API void       ann_model_free(ann_model * model);
+
+typedef struct ann_model_info {
+    uint32_t struct_size;
+    int32_t  n_layer;
+    int32_t  n_embd;
+    int32_t  n_head;
+    int32_t  n_head_kv;      // of layer 0
+    int32_t  n_embd_head_k;
+    int32_t  n_embd_head_v;
+    int32_t  n_vocab;
+    int32_t  n_ctx_train;
+    int32_t  n_layer_search; // layers with search projections; 0: an ordinary model
+    int32_t  n_embd_search;  // dims of a search vector, 0 without projections
+    int32_t  top_k;          // the file's K, cells attended per query
+    int32_t  n_sink;         // the file's default
+    int32_t  n_window;       // the file's default
+    int32_t  metric;         // 0 cosine, 1 inner product
+    int32_t  n_rot_search;   // dims of search vectors that are rotated, 0: none
+    float    rope_freq_base_search;
+    int32_t  can_shift;      // 1: positions may be shifted (ann_context_seq_add)
+    uint64_t n_params;
+    uint64_t size_bytes;     // tensor data
+} ann_model_info;
+
+ANN_API ann_status ann_model_get_info(const ann_model * model, ann_model_info * info, ann_error * error);
+
+// Layers with search projections, ascending. *n_written is their number.
+ANN_API ann_status ann_model_get_search_layers(const ann_model * model, int32_t * layers, size_t capacity, size_t * n_written, ann_error * error);
+
+// JSON for `inspect`: {"description", "architecture", "metadata": {key: text}, "search": {...provenance...},
+// "cache_bytes_per_token": {"k", "v", "search"} at the default types}.
+ANN_API ann_status ann_model_describe(const ann_model * model, char * buffer, size_t capacity, size_t * n_written, ann_error * error);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// tokenizer
+
+// `text` need not be zero-terminated; invalid UTF-8 is refused with the byte offset. parse_special: special tokens
+// written in the text are recognised. *n_written is the number of tokens.
+ANN_API ann_status ann_tokenize(const ann_model * model, const char * text, size_t n_bytes, int32_t add_special,
+        int32_t parse_special, int32_t * tokens, size_t capacity, size_t * n_written, ann_error * error);
+
+// Raw bytes of one token; they may be part of a UTF-8 sequence. special: write special tokens as text, else nothing.
+ANN_API ann_status ann_token_to_piece(const ann_model * model, int32_t token, int32_t special, char * buffer,
+        size_t capacity, size_t * n_written, ann_error * error);
+
+// 1 if the token ends a generation (end of sequence, end of turn). An unknown token is none.
+ANN_API int32_t ann_token_is_eog(const ann_model * model, int32_t token);
+// -1 where the vocabulary has none
+ANN_API int32_t ann_token_bos(const ann_model * model);
+ANN_API int32_t ann_token_eos(const ann_model * model);
+
+// Applies the model's chat template (jinja). request: {"messages": [{"role", "content", ...}], "tools"?: [...],
+// "tool_choice"?, "parallel_tool_calls"?, "add_generation_prompt"?: true, "enable_thinking"?: true, "json_schema"?: {},
+// "grammar"?, "template"?: override, "kwargs"?: {}} in OpenAI's shape.
+// result: {"prompt", "grammar", "grammar_lazy", "generation_prompt", "stops": [...], "preserved_tokens": [...],
+// "format": int, "parser": text, "template_source"}.
+ANN_API ann_status ann_chat_apply(const ann_model * model, const char * request, char * buffer, size_t capacity,
+        size_t * n_written, ann_error * error);
+
+// Parses generated text by the format and parser that ann_chat_apply returned: {"role", "content",
+// "reasoning_content", "tool_calls": [{"id", "name", "arguments"}]}. is_partial: more text will come.
+ANN_API ann_status ann_chat_parse(const char * text, int32_t is_partial, const char * applied, char * buffer,
+        size_t capacity, size_t * n_written, ann_error * error);
+
+// JSON schema -> GBNF grammar.
+ANN_API ann_status ann_json_schema_to_grammar(const char * schema, char * buffer, size_t capacity, size_t * n_written,
+        ann_error * error);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// context
+
+typedef enum ann_search_mode {
+    ANN_SEARCH_OFF   = 0, // upstream's cache and attention, bit for bit; no search keys. Fixed at creation
+    ANN_SEARCH_DENSE = 1, // search keys are kept, attention is full
+    ANN_SEARCH_EXACT = 2, // the top_k cells by exact search
+} ann_search_mode;
+
+typedef enum ann_prefill_mode {
+    ANN_PREFILL_SPARSE = 0, // every query searches
+    ANN_PREFILL_DENSE  = 1, // ubatches of more than one token per sequence attend to all cells
+} ann_prefill_mode;
+
+// Which cells a query attends to in a searched layer. Counts are cells per query and layer.
+typedef struct ann_search_params {
+    uint32_t struct_size;
+    int32_t  mode;           // ann_search_mode; -1: exact for a model with projections, else off. Default -1
+    int32_t  top_k;          // everything attended, sinks and window included; >= 1. 0: the file's. Default 0
+    int32_t  n_sink;         // first visible cells, always attended; -1: the file's. Default -1
+    int32_t  n_window;       // last visible cells, always attended; -1: the file's. Default -1
+    int32_t  prefill;        // ann_prefill_mode. Default sparse
+    int32_t  min_context;    // dense while the cache holds fewer cells than this; -1: top_k. Default -1
+    int32_t  n_layers;       // length of `layers`; -1: all the file's layers. Default -1
+    const int32_t * layers;  // searched layers, a subset of the file's; copied
+} ann_search_params;
+
+typedef struct ann_context_params {
+    uint32_t struct_size;
+    uint32_t n_ctx;          // cells in all; 0: the model's training length. Rounded up to 256
+    uint32_t n_batch;        // most tokens of one ann_context_decode call. Default 2048
+    uint32_t n_ubatch;       // tokens of one graph. Default 512
+    uint32_t n_seq_max;      // sequences, 1..256. Default 1
+    int32_t  n_threads;      // decode; 0: physical cores. Default 0
+    int32_t  n_threads_batch;// prefill; 0: as n_threads. Default 0
+    int32_t  flash_attention;// -1 auto, 0 off, 1 on. Default -1
+    int32_t  kv_unified;     // 1: sequences share the cells (default), 0: one stream of n_ctx / n_seq_max cells each
+    int32_t  offload_kqv;    // 1: K/V live with their layer's device. Default 1
+    int32_t  embeddings;     // 1: embeddings instead of logits. Default 0
+    int32_t  check_memory;   // 1: refuse when the estimate exceeds the free memory (default), 0: try
+    char     type_k[16];     // "f16" (default), "f32", "bf16", "q8_0", "q4_0", ...
+    char     type_v[16];     // likewise; quantised types need flash attention
+    char     type_search[16];// search keys: "f16" (default), "f32", "q8_0"
+    ann_search_params search;
+} ann_context_params;
+
+typedef struct ann_context_memory {
+    uint32_t struct_size;
+    uint32_t n_ctx;          // cells after rounding
+    uint64_t k_bytes;
+    uint64_t v_bytes;
+    uint64_t search_bytes;   // search keys
+    uint64_t compute_bytes;  // graph and output buffers; 0 in an estimate where unknown
+    uint64_t model_bytes;
+    uint64_t total_bytes;
+    uint64_t available_bytes;// memory free on the host now
+} ann_context_memory;
+
+ANN_API void       ann_search_params_default(ann_search_params * params);
+ANN_API void       ann_context_params_default(ann_context_params * params);
+// What ann_context_create would take, by formula, before anything is allocated.
+ANN_API ann_status ann_context_estimate(const ann_model * model, const ann_context_params * params, ann_context_memory * memory, ann_error * error);
+ANN_API ann_status ann_context_create(ann_model * model, const ann_context_params * params, ann_context ** context, ann_error * error);
+ANN_API void       ann_context_free(ann_context * context);
+ANN_API ann_status ann_context_get_memory(ann_context * context, ann_context_memory * memory, ann_error * error);
+
+// Takes effect with the next decode. Mode off cannot be entered or left (it has no search keys).
+ANN_API ann_status ann_context_set_search(ann_context * context, const ann_search_params * params, ann_error * error);
+// As resolved: no 0 / -1 defaults. `layers` points into the context, valid until the next set.
+ANN_API ann_status ann_context_get_search(ann_context * context, ann_search_params * params, ann_error * error);
+ANN_API ann_status ann_context_set_threads(ann_context * context, int32_t n_threads, int32_t n_threads_batch, ann_error * error);
+
+typedef struct ann_batch {
+    uint32_t        struct_size;
+    uint32_t        n_tokens;
+    const int32_t * tokens;    // [n_tokens]
+    const int32_t * positions; // [n_tokens] or NULL: each sequence goes on at its next position
+    const int32_t * sequences; // [n_tokens] or NULL: sequence 0
+    const int8_t  * outputs;   // [n_tokens] non-zero: logits wanted; NULL: of the last token only
+} ann_batch;
+
+// Runs the batch. On ANN_ERROR_CONTEXT_FULL nothing was stored. On ANN_ERROR_CANCELLED the tokens of the batch are
+// removed again, so the cache is as before.
+ANN_API ann_status ann_context_decode(ann_context * context, const ann_batch * batch, ann_error * error);
+
+// Makes a running decode return ANN_ERROR_CANCELLED at its next node (CPU) or ubatch (GPU); a later decode is not
+// affected. Any thread.
+ANN_API void ann_context_abort(ann_context * context);
+
+// Logits [n_vocab] of the batch's token `index` (its outputs flag must have been set); -1: the last output. Valid until
+// the next decode.
+ANN_API ann_status ann_context_get_logits(ann_context * context, int32_t index, const float ** logits, size_t * n_logits, ann_error * error);
+// Embedding [n_embd] of token `index` (contexts created with embeddings = 1).
+ANN_API ann_status ann_context_get_embeddings(ann_context * context, int32_t index, const float ** values, size_t * n_values, ann_error * error);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// sequences: positions p0 (inclusive) to p1 (exclusive); negative p0: from the start, negative p1: to the end.
+// Search keys follow K and V in all of them.
+
+ANN_API ann_status ann_context_clear   (ann_context * context, ann_error * error);
+ANN_API ann_status ann_context_seq_rm  (ann_context * context, int32_t seq, int32_t p0, int32_t p1, ann_error * error);
+ANN_API ann_status ann_context_seq_cp  (ann_context * context, int32_t seq_src, int32_t seq_dst, int32_t p0, int32_t p1, ann_error * error);
+ANN_API ann_status ann_context_seq_keep(ann_context * context, int32_t seq, ann_error * error);
+// Shifts positions; K and rotated search keys are re-rotated before the next decode.
+ANN_API ann_status ann_context_seq_add (ann_context * context, int32_t seq, int32_t p0, int32_t p1, int32_t delta, ann_error * error);
+ANN_API ann_status ann_context_seq_div (ann_context * context, int32_t seq, int32_t p0, int32_t p1, int32_t divisor, ann_error * error);
+// First and last position of a sequence, -1 when it is empty.
+ANN_API ann_status ann_context_seq_range(ann_context * context, int32_t seq, int32_t * p_min, int32_t * p_max, ann_error * error);
+
+// State of one sequence (seq >= 0) or of the whole context (seq -1): a header of ours (magic, version, model shape,
+// cache types, search keys or not) and then the cache. *n_written is the size; capacity 0 asks for it.
+ANN_API ann_status ann_context_state_get(ann_context * context, int32_t seq, uint8_t * buffer, size_t capacity, size_t * n_written, ann_error * error);
+// Refused with a sentence when the header disagrees with this context; after a failure the sequence (or the context)
+// is empty.
+ANN_API ann_status ann_context_state_set(ann_context * context, int32_t seq, const uint8_t * buffer, size_t n_bytes, ann_error * error);
+
+// Benchmarks: marks cells [0, n_cells) of sequence 0 as used, with random K, V and search keys, without computing
+// them. The cache must be empty.
+ANN_API ann_status ann_context_fill_random(ann_context * context, uint32_t n_cells, uint64_t seed, ann_error * error);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// statistics
+
+typedef enum ann_stats_flags {
+    ANN_STATS_TIME = 1, // time per node kind; every node runs alone, so the whole is slower
+    ANN_STATS_MASS = 2, // attention mass and teacher recall of the candidates against full attention of the same query
+} ann_stats_flags;
+
+// Switches statistics on (0: off) and resets them. every: with ANN_STATS_MASS, measure each n-th decode call. >= 1.
+ANN_API ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t every, ann_error * error);
+
+typedef struct ann_layer_stats {
+    uint32_t struct_size;
+    int32_t  layer;
+    int32_t  searched;           // 0: reserved
+    int32_t  reserved_;
+    uint64_t n_query;            // queries that searched
+    uint64_t n_dense;            // queries that attended to all cells
+    uint64_t n_visible;          // cells visible to the searching queries, summed
+    uint64_t n_attended;         // cells they attended to, summed
+    uint64_t n_measured;         // queries with mass and recall
+    double   mass_sum;           // over measured queries: mean over heads of the attention mass on the candidates
+    double   recall_teacher_sum; // over measured queries: share of the teacher's top min(K, visible) among the candidates
+    double   recall_index_sum;   // over measured queries: candidates found by the index against exact search
+    uint64_t search_ns;
+    uint64_t attention_ns;
+} ann_layer_stats;
+
+typedef struct ann_context_stats {
+    uint32_t struct_size;
+    int32_t  n_layer;
+    uint64_t n_decode;           // decode calls
+    uint64_t n_tokens;           // tokens computed
+    uint64_t decode_ns;          // wall time inside decode
+    uint64_t search_ns;          // of it, with ANN_STATS_TIME
+    uint64_t attention_ns;       // searched and reserved layers
+    uint64_t other_ns;           // everything else (mostly weights)
+} ann_context_stats;
+
+ANN_API ann_status ann_context_get_stats(ann_context * context, ann_context_stats * stats, ann_error * error);
+ANN_API ann_status ann_context_get_layer_stats(ann_context * context, int32_t layer, ann_layer_stats * stats, ann_error * error);
+
+// The cells that layer `layer` chose for the last token of the last decode, ascending, as positions of that token's
+// sequence. Needs ANN_STATS_MASS. Empty for a reserved layer or a dense pass.
+ANN_API ann_status ann_context_get_candidates(ann_context * context, int32_t layer, int32_t * positions, size_t capacity, size_t * n_written, ann_error * error);
+
+// ---------------------------------------------------------------------------------------------------------------------
+// sampling: penalties, dry, top_n_sigma, top_k, typical_p, top_p, min_p, xtc, temperature, in this order; grammar first
+
+typedef struct ann_sampler_params {
+    uint32_t struct_size;
+    uint32_t seed;              // 0xFFFFFFFF: random. Default random
+    float    temperature;       // <= 0: greedy. Default 0.8
+    int32_t  top_k;             // <= 0: off. Default 40
+    float    top_p;             // 1: off. Default 0.95
+    float    min_p;             // 0: off. Default 0.05
+    float    typical_p;         // 1: off. Default 1
+    float    top_n_sigma;       // <= 0: off. Default -1
+    float    xtc_probability;   // 0: off. Default 0
+    float    xtc_threshold;     // Default 0.1
+    int32_t  penalty_last_n;    // tokens looked back; 0: off. Default 64
+    float    penalty_repeat;    // 1: off. Default 1
+    float    penalty_frequency; // 0: off. Default 0
+    float    penalty_presence;  // 0: off. Default 0
+    float    dry_multiplier;    // 0: off. Default 0
+    float    dry_base;          // Default 1.75
+    int32_t  dry_allowed_length;// Default 2
+    int32_t  dry_penalty_last_n;// Default 64
+    int32_t  n_logit_bias;      // length of the two arrays below. Default 0
+    int32_t  reserved_;
+    const int32_t * logit_bias_tokens;
+    const float   * logit_bias_values;
+    const char    * grammar;    // GBNF, root symbol "root"; NULL: none
+} ann_sampler_params;
+
+ANN_API void       ann_sampler_params_default(ann_sampler_params * params);
+ANN_API ann_status ann_sampler_create(const ann_model * model, const ann_sampler_params * params, ann_sampler ** sampler, ann_error * error);
+ANN_API void       ann_sampler_free(ann_sampler * sampler);
+// Chooses from the logits of batch token `index` (-1: the last output) and accepts the token.
+ANN_API ann_status ann_sampler_sample(ann_sampler * sampler, ann_context * context, int32_t index, int32_t * token, ann_error * error);
+// Tells the sampler of a token that was not sampled (prompt tokens, for penalties). Grammar is not advanced.
+ANN_API ann_status ann_sampler_accept(ann_sampler * sampler, int32_t token, ann_error * error);
+ANN_API ann_status ann_sampler_reset(ann_sampler * sampler, ann_error * error);
+
+#ifdef __cplusplus
+}
+#endif

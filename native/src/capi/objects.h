@@ -1,0 +1,108 @@
+// What the opaque handles are.
+#pragma once
+
+#include "guard.h"
+
+#include "llama-ann.h"
+#include "llama.h"
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+struct ann_model {
+    std::shared_ptr<llama_model> model; // shared with contexts: the memory goes with the last
+
+    const llama_vocab * vocab() const { return llama_model_get_vocab(model.get()); }
+};
+
+// What the node callback collects of one layer.
+struct ann_layer_sums {
+    uint64_t n_measured   = 0;
+    double   mass         = 0;
+    double   recall       = 0;
+    uint64_t search_ns    = 0;
+    uint64_t attention_ns = 0;
+
+    std::vector<int32_t> candidates; // of the last token, as cells
+};
+
+struct ann_context {
+    std::shared_ptr<llama_model> model;
+    llama_context * ctx = nullptr;
+
+    ann_context_params params;           // resolved
+    bool               has_search = false;
+    std::vector<int32_t> search_layers;  // of the last ann_context_get_search
+
+    std::atomic_flag  busy  = ATOMIC_FLAG_INIT;
+    std::atomic<bool> abort { false };
+
+    std::vector<uint8_t> outputs;        // of the last batch, one flag a token
+    int32_t              last_seq = 0;
+
+    // statistics
+    int32_t  stats_flags = 0;
+    int32_t  stats_every = 1;
+    uint64_t n_decode    = 0;
+    uint64_t n_tokens    = 0;
+    uint64_t decode_ns   = 0;
+    uint64_t other_ns    = 0;
+    uint64_t attention_ns = 0;
+    uint64_t search_ns    = 0;
+    uint64_t node_start_ns = 0;
+    bool     measuring    = false;
+    std::vector<ann_layer_sums> layers;
+
+    ~ann_context() { llama_free(ctx); }
+};
+
+struct ann_sampler {
+    std::shared_ptr<llama_model> model;
+    llama_sampler * chain   = nullptr;
+    llama_sampler * grammar = nullptr; // in the chain; not advanced by prompt tokens
+
+    ~ann_sampler() { llama_sampler_free(chain); }
+};
+
+namespace ann {
+
+uint64_t now_ns();
+
+// One thread at a time inside a context.
+class context_lock {
+public:
+    explicit context_lock(ann_context & context) : context(context) {
+        if (context.busy.test_and_set(std::memory_order_acquire)) {
+            fail(ANN_ERROR_BUSY, "the context is in use by another thread; a context serves one thread at a time");
+        }
+    }
+    ~context_lock() { context.busy.clear(std::memory_order_release); }
+    context_lock(const context_lock &) = delete;
+    context_lock & operator=(const context_lock &) = delete;
+
+private:
+    ann_context & context;
+};
+
+// guard for functions of a context: checks the handle, takes the lock, passes the context
+template <typename F> ann_status guard_context(ann_context * context, ann_error * error, F && body) noexcept {
+    return guard(error, [&] {
+        require(context, "context");
+        context_lock lock(*context);
+        body(*context);
+    });
+}
+
+// the cache types by name; search: only those that search keys may have
+ggml_type parse_type(const char * name, const char * field, bool search);
+
+// the batch token `index` (-1: the last output) must have been asked for
+void require_output(const ann_context & context, int32_t index);
+
+// ann_search_params over the model's and context's values
+llama_ann_params resolve_search(const llama_model * model, const ann_search_params & params);
+
+bool stats_callback(ggml_tensor * t, bool ask, void * user_data);
+
+} // namespace ann

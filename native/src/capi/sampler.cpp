@@ -1,0 +1,147 @@
+// Sampler chains.
+
+#include "objects.h"
+
+#include <cmath>
+
+using namespace ann;
+
+void ann_sampler_params_default(ann_sampler_params * params) {
+    if (params) {
+        *params = {};
+        params->struct_size        = sizeof(*params);
+        params->seed               = LLAMA_DEFAULT_SEED;
+        params->temperature        = 0.8f;
+        params->top_k              = 40;
+        params->top_p              = 0.95f;
+        params->min_p              = 0.05f;
+        params->typical_p          = 1.0f;
+        params->top_n_sigma        = -1.0f;
+        params->xtc_threshold      = 0.1f;
+        params->penalty_last_n     = 64;
+        params->penalty_repeat     = 1.0f;
+        params->dry_base           = 1.75f;
+        params->dry_allowed_length = 2;
+        params->dry_penalty_last_n = 64;
+    }
+}
+
+static void require_float(const char * name, float value, float min, float max) {
+    if (!(value >= min && value <= max)) { // also NaN
+        fail(ANN_ERROR_INVALID_ARGUMENT, "%s is %g, expected %g to %g", name, value, min, max);
+    }
+}
+
+static void check(const ann_sampler_params & p, int32_t n_vocab) {
+    require_float("params.temperature", p.temperature, -1e6f, 1e6f);
+    require_float("params.top_p", p.top_p, 0.0f, 1.0f);
+    require_float("params.min_p", p.min_p, 0.0f, 1.0f);
+    require_float("params.typical_p", p.typical_p, 0.0f, 1.0f);
+    require_float("params.top_n_sigma", p.top_n_sigma, -1e6f, 1e6f);
+    require_float("params.xtc_probability", p.xtc_probability, 0.0f, 1.0f);
+    require_float("params.xtc_threshold", p.xtc_threshold, 0.0f, 1.0f);
+    require_float("params.penalty_repeat", p.penalty_repeat, 1e-3f, 1e3f);
+    require_float("params.penalty_frequency", p.penalty_frequency, -1e3f, 1e3f);
+    require_float("params.penalty_presence", p.penalty_presence, -1e3f, 1e3f);
+    require_float("params.dry_multiplier", p.dry_multiplier, 0.0f, 1e3f);
+    require_float("params.dry_base", p.dry_base, 0.0f, 1e3f);
+    require_range("params.penalty_last_n", p.penalty_last_n, 0, 1 << 20);
+    require_range("params.dry_penalty_last_n", p.dry_penalty_last_n, 0, 1 << 20);
+    require_range("params.dry_allowed_length", p.dry_allowed_length, 0, 1 << 20);
+    require_range("params.n_logit_bias", p.n_logit_bias, 0, n_vocab);
+    if (p.n_logit_bias > 0) {
+        require(p.logit_bias_tokens, "params.logit_bias_tokens");
+        require(p.logit_bias_values, "params.logit_bias_values");
+        for (int32_t i = 0; i < p.n_logit_bias; ++i) {
+            require_range("params.logit_bias_tokens[i]", p.logit_bias_tokens[i], 0, n_vocab - 1);
+        }
+    }
+}
+
+static void build_chain(ann_sampler & s, const ann_sampler_params & p) {
+    const llama_vocab * vocab = llama_model_get_vocab(s.model.get());
+    const int32_t n_vocab = llama_vocab_n_tokens(vocab);
+    auto add = [&](llama_sampler * x) { llama_sampler_chain_add(s.chain, x); };
+
+    if (p.n_logit_bias > 0) {
+        std::vector<llama_logit_bias> bias((size_t) p.n_logit_bias);
+        for (size_t i = 0; i < bias.size(); ++i) {
+            bias[i] = { p.logit_bias_tokens[i], p.logit_bias_values[i] };
+        }
+        add(llama_sampler_init_logit_bias(n_vocab, (int32_t) bias.size(), bias.data()));
+    }
+    if (p.grammar) {
+        log_scope log;
+        const std::string source = require_text(p.grammar, "params.grammar");
+        s.grammar = llama_sampler_init_grammar(vocab, source.c_str(), "root");
+        if (!s.grammar) {
+            fail(ANN_ERROR_INVALID_ARGUMENT, "params.grammar is not a valid GBNF grammar: %s", log.reason("it does not parse").c_str());
+        }
+        add(s.grammar);
+    }
+    add(llama_sampler_init_penalties(n_vocab, p.penalty_last_n, p.penalty_repeat, p.penalty_frequency, p.penalty_presence));
+    if (p.dry_multiplier > 0.0f) {
+        const char * breakers[] = { "\n", ":", "\"", "*" };
+        add(llama_sampler_init_dry(vocab, p.dry_multiplier, p.dry_base, p.dry_allowed_length, p.dry_penalty_last_n, breakers, 4));
+    }
+    if (p.temperature <= 0.0f) {
+        add(llama_sampler_init_greedy());
+        return;
+    }
+    if (p.top_n_sigma > 0.0f)     { add(llama_sampler_init_top_n_sigma(p.top_n_sigma)); }
+    if (p.top_k > 0)              { add(llama_sampler_init_top_k(p.top_k)); }
+    if (p.typical_p < 1.0f)       { add(llama_sampler_init_typical(p.typical_p, 1)); }
+    if (p.top_p < 1.0f)           { add(llama_sampler_init_top_p(p.top_p, 1)); }
+    if (p.min_p > 0.0f)           { add(llama_sampler_init_min_p(p.min_p, 1)); }
+    if (p.xtc_probability > 0.0f) { add(llama_sampler_init_xtc(p.xtc_probability, p.xtc_threshold, 1, p.seed)); }
+    add(llama_sampler_init_temp(p.temperature));
+    add(llama_sampler_init_dist(p.seed));
+}
+
+ann_status ann_sampler_create(const ann_model * model, const ann_sampler_params * params, ann_sampler ** sampler, ann_error * error) {
+    return guard(error, [&] {
+        require(sampler, "sampler") = nullptr;
+        const ann_model & m = require(model, "model");
+        ann_sampler_params defaults;
+        ann_sampler_params_default(&defaults);
+        const ann_sampler_params p = read_struct(params, defaults, "params");
+        check(p, llama_vocab_n_tokens(m.vocab()));
+
+        auto res = std::make_unique<ann_sampler>();
+        res->model = m.model;
+        res->chain = llama_sampler_chain_init(llama_sampler_chain_default_params());
+        build_chain(*res, p);
+        *sampler = res.release();
+    });
+}
+
+void ann_sampler_free(ann_sampler * sampler) { delete sampler; }
+
+ann_status ann_sampler_sample(ann_sampler * sampler, ann_context * context, int32_t index, int32_t * token, ann_error * error) {
+    return guard_context(context, error, [&](ann_context & c) {
+        ann_sampler & s = require(sampler, "sampler");
+        require(token, "token");
+        if (s.model != c.model) {
+            fail(ANN_ERROR_INVALID_ARGUMENT, "the sampler was made for another model than the context's");
+        }
+        require_output(c, index);
+        *token = llama_sampler_sample(s.chain, c.ctx, index);
+    });
+}
+
+ann_status ann_sampler_accept(ann_sampler * sampler, int32_t token, ann_error * error) {
+    return guard(error, [&] {
+        ann_sampler & s = require(sampler, "sampler");
+        require_range("token", token, 0, llama_vocab_n_tokens(llama_model_get_vocab(s.model.get())) - 1);
+        for (int i = 0; i < llama_sampler_chain_n(s.chain); ++i) {
+            llama_sampler * link = llama_sampler_chain_get(s.chain, i);
+            if (link != s.grammar) {
+                llama_sampler_accept(link, token);
+            }
+        }
+    });
+}
+
+ann_status ann_sampler_reset(ann_sampler * sampler, ann_error * error) {
+    return guard(error, [&] { llama_sampler_reset(require(sampler, "sampler").chain); });
+}

@@ -1,0 +1,173 @@
+// Statistics: what the node callback of the scheduler sees.
+
+#include "objects.h"
+
+#include "ggml-ann.h"
+#include "ggml-backend.h"
+
+#include <cstdlib>
+
+using namespace ann;
+
+namespace {
+
+// "ann_topk-7" -> 7 if it begins with the prefix, else -1
+int32_t layer_of(const ggml_tensor * t, const char * prefix) {
+    const size_t n = std::strlen(prefix);
+    return std::strncmp(t->name, prefix, n) == 0 && t->name[n] == '-' ? std::atoi(t->name + n + 1) : -1;
+}
+
+int32_t any_layer(const ggml_tensor * t) {
+    const char * dash = std::strrchr(t->name, '-');
+    return dash && dash[1] >= '0' && dash[1] <= '9' ? std::atoi(dash + 1) : -1;
+}
+
+// attention of a layer that does not search: flash attention, or the nodes it is composed of
+bool is_dense_attention(const ggml_tensor * t) {
+    if (t->op == GGML_OP_FLASH_ATTN_EXT) {
+        return true;
+    }
+    static const char * names[] = { "kq", "kq_soft_max", "kqv", "v_cont", "kqv_out" };
+    for (const char * name : names) {
+        if (layer_of(t, name) >= 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+ann_layer_sums * sums_of(ann_context & c, int32_t layer) {
+    return layer >= 0 && (size_t) layer < c.layers.size() ? &c.layers[(size_t) layer] : nullptr;
+}
+
+void add_time(ann_context & c, const ggml_tensor * t, uint64_t ns) {
+    if (auto * sums = sums_of(c, layer_of(t, LLAMA_ANN_NODE_TOPK))) {
+        sums->search_ns += ns;
+        c.search_ns     += ns;
+    } else if (layer_of(t, LLAMA_ANN_NODE_MEASURE) >= 0) {
+        // not part of the work that is timed
+    } else if (layer_of(t, LLAMA_ANN_NODE_ATTN) >= 0 || is_dense_attention(t)) {
+        if (auto * attention = sums_of(c, any_layer(t))) {
+            attention->attention_ns += ns;
+        }
+        c.attention_ns += ns;
+    } else {
+        c.other_ns += ns;
+    }
+}
+
+void add_measure(ann_context & c, int32_t layer, const ggml_tensor * t) {
+    std::vector<float> rows((size_t) ggml_nelements(t));
+    ggml_backend_tensor_get(t, rows.data(), 0, rows.size()*sizeof(float));
+    auto & sums = c.layers[(size_t) layer];
+    for (size_t i = 0; i < rows.size(); i += GGML_ANN_MEASURE_COUNT) {
+        sums.n_measured += 1;
+        sums.mass       += rows[i + GGML_ANN_MEASURE_MASS];
+        sums.recall     += rows[i + GGML_ANN_MEASURE_RECALL];
+    }
+}
+
+void keep_candidates(ann_context & c, int32_t layer, const ggml_tensor * t) {
+    auto & list = c.layers[(size_t) layer].candidates;
+    list.resize((size_t) t->ne[0]);
+    ggml_backend_tensor_get(t, list.data(), (t->ne[1] - 1)*t->nb[1] + (t->ne[3] - 1)*t->nb[3], list.size()*sizeof(int32_t));
+}
+
+} // namespace
+
+bool ann::stats_callback(ggml_tensor * t, bool ask, void * user_data) {
+    ann_context & c = *(ann_context *) user_data;
+    const int32_t measured = layer_of(t, LLAMA_ANN_NODE_MEASURE);
+    const int32_t searched = layer_of(t, LLAMA_ANN_NODE_TOPK);
+    if (ask) {
+        return (c.stats_flags & ANN_STATS_TIME) || (c.measuring && (measured >= 0 || searched >= 0));
+    }
+    if (c.stats_flags & ANN_STATS_TIME) {
+        const uint64_t now = now_ns();
+        add_time(c, t, now - c.node_start_ns);
+    }
+    if (c.measuring && measured >= 0) {
+        add_measure(c, measured, t);
+    }
+    if (c.measuring && searched >= 0) {
+        keep_candidates(c, searched, t);
+    }
+    c.node_start_ns = now_ns();
+    return true;
+}
+
+ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t every, ann_error * error) {
+    return guard_context(context, error, [&](ann_context & c) {
+        require_range("flags", flags, 0, ANN_STATS_TIME | ANN_STATS_MASS);
+        require_range("every", every, 1, INT32_MAX);
+        if ((flags & ANN_STATS_MASS) && !c.has_search) {
+            fail(ANN_ERROR_UNSUPPORTED, "mass and recall need a context with search keys (mode dense or exact)");
+        }
+        c.stats_flags = flags;
+        c.stats_every = every;
+        c.n_decode = c.n_tokens = c.decode_ns = c.other_ns = c.attention_ns = c.search_ns = 0;
+        for (auto & layer : c.layers) {
+            layer = {};
+        }
+        if (c.has_search) {
+            llama_ann_params p = *llama_ann_get_params(c.ctx);
+            p.count   = flags != 0;
+            p.measure = c.measuring = false; // the next decode decides
+            llama_ann_set_params(c.ctx, p);
+            llama_ann_reset_counts(c.ctx);
+        }
+        llama_ann_set_eval_callback(c.ctx, flags ? stats_callback : nullptr, flags ? &c : nullptr);
+    });
+}
+
+ann_status ann_context_get_stats(ann_context * context, ann_context_stats * stats, ann_error * error) {
+    return guard_context(context, error, [&](ann_context & c) {
+        ann_context_stats res = {};
+        res.n_layer      = (int32_t) c.layers.size();
+        res.n_decode     = c.n_decode;
+        res.n_tokens     = c.n_tokens;
+        res.decode_ns    = c.decode_ns;
+        res.search_ns    = c.search_ns;
+        res.attention_ns = c.attention_ns;
+        res.other_ns     = c.other_ns;
+        write_struct(stats, res, "stats");
+    });
+}
+
+ann_status ann_context_get_layer_stats(ann_context * context, int32_t layer, ann_layer_stats * stats, ann_error * error) {
+    return guard_context(context, error, [&](ann_context & c) {
+        require_range("layer", layer, 0, (int64_t) c.layers.size() - 1);
+        const auto & sums = c.layers[(size_t) layer];
+        const llama_ann_params * p = llama_ann_get_params(c.ctx);
+        ann_layer_stats res = {};
+        res.layer    = layer;
+        res.searched = p && p->layers[(size_t) layer];
+        if (res.searched) {
+            const llama_ann_counts counts = llama_ann_get_counts(c.ctx);
+            res.n_query    = counts.n_query;
+            res.n_dense    = counts.n_dense;
+            res.n_visible  = counts.n_visible;
+            res.n_attended = counts.n_attended;
+        } else {
+            res.n_dense    = c.n_tokens;
+        }
+        res.n_measured         = sums.n_measured;
+        res.mass_sum           = sums.mass;
+        res.recall_teacher_sum = sums.recall;
+        res.recall_index_sum   = (double) sums.n_measured; // exact search is its own reference
+        res.search_ns          = sums.search_ns;
+        res.attention_ns       = sums.attention_ns;
+        write_struct(stats, res, "stats");
+    });
+}
+
+ann_status ann_context_get_candidates(ann_context * context, int32_t layer, int32_t * positions, size_t capacity, size_t * n_written, ann_error * error) {
+    return guard_context(context, error, [&](ann_context & c) {
+        require_range("layer", layer, 0, (int64_t) c.layers.size() - 1);
+        if (!(c.stats_flags & ANN_STATS_MASS)) {
+            fail(ANN_ERROR_UNSUPPORTED, "candidates are kept only with ANN_STATS_MASS (ann_context_set_stats)");
+        }
+        const auto found = llama_ann_positions(c.ctx, c.last_seq, c.layers[(size_t) layer].candidates);
+        write_items(found.data(), found.size(), positions, capacity, n_written);
+    });
+}

@@ -1,0 +1,317 @@
+// GGML_ANN_TOPK. Contract in ggml-ann.h.
+//
+// Few queries (decode): every thread scans its range of the cells for all queries, then the ranges are merged.
+// Many queries (prefill): every thread takes blocks of queries and scans all cells; a tile of keys is converted and
+// transposed once per block. Both stream through ann::collector, so no [n_kv x n_tokens] matrix exists.
+
+#include "ann-cpu.h"
+#include "ann-collect.h"
+#include "ann-simd.h"
+
+#include "ggml-ann.h"
+#include "ggml-cpu-impl.h"
+
+namespace {
+
+using namespace ann;
+
+constexpr int64_t N_TILE  = 256; // cells scored before they are filtered
+constexpr int64_t N_CELLS = 64;  // cells of a transposed tile
+constexpr int64_t N_BLOCK = 16;  // most queries that share a transposed tile
+
+struct topk_args {
+    const ggml_tensor * q;
+    const ggml_tensor * k;
+    const ggml_tensor * mask;
+    const ggml_tensor * always; // may be null
+    ggml_tensor       * dst;
+
+    int64_t d, n_kv, n_tokens, n_rows;
+    int32_t n_top_k, n_always, n_search;
+
+    explicit topk_args(ggml_tensor * op) :
+        q(op->src[0]), k(op->src[1]), mask(op->src[2]), always(op->src[3]), dst(op),
+        d(k->ne[0]), n_kv(k->ne[1]), n_tokens(q->ne[1]), n_rows(q->ne[1]*q->ne[3]),
+        n_top_k((int32_t) op->ne[0]), n_always(always ? (int32_t) always->ne[0] : 0), n_search(n_top_k - n_always) {}
+
+    // row = s*n_tokens + t
+    template <typename T> T * at(const ggml_tensor * x, int64_t row) const {
+        return (T *) ((char *) x->data + (row % n_tokens)*x->nb[1] + (row/n_tokens)*x->nb[3]);
+    }
+    const char * key(int64_t cell, int64_t s) const { return (const char *) k->data + cell*k->nb[1] + s*k->nb[3]; }
+};
+
+// scores[j] = -INFINITY where cell c0 + j is masked or always attended; false when nothing is left
+bool apply_mask(const topk_args & a, int64_t row, int64_t c0, int64_t n, float * scores) {
+    bool any = false;
+    if (a.mask->type == GGML_TYPE_F16) {
+        const ggml_fp16_t * m = a.at<ggml_fp16_t>(a.mask, row) + c0;
+        for (int64_t j = 0; j < n; ++j) {
+            const bool hidden = m[j] == 0xFC00;
+            scores[j] = hidden ? -INFINITY : scores[j];
+            any |= !hidden;
+        }
+    } else {
+        const float * m = a.at<float>(a.mask, row) + c0;
+        for (int64_t j = 0; j < n; ++j) {
+            const bool hidden = m[j] == -INFINITY;
+            scores[j] = hidden ? -INFINITY : scores[j];
+            any |= !hidden;
+        }
+    }
+    const int32_t * always = a.always ? a.at<int32_t>(a.always, row) : nullptr;
+    for (int32_t i = 0; i < a.n_always; ++i) {
+        if (always[i] >= c0 && always[i] < c0 + n) {
+            scores[always[i] - c0] = -INFINITY;
+        }
+    }
+    return any;
+}
+
+bool any_visible(const topk_args & a, int64_t row, int64_t c0, int64_t n) {
+    if (a.mask->type == GGML_TYPE_F16) {
+        const ggml_fp16_t * m = a.at<ggml_fp16_t>(a.mask, row) + c0;
+        int visible = 0;
+        for (int64_t j = 0; j < n; ++j) {
+            visible |= m[j] ^ 0xFC00;
+        }
+        return visible != 0;
+    }
+    const float * m = a.at<float>(a.mask, row) + c0;
+    bool visible = false;
+    for (int64_t j = 0; j < n; ++j) {
+        visible |= m[j] != -INFINITY;
+    }
+    return visible;
+}
+
+void collect(collector & c, const float * scores, int64_t c0, int64_t n) {
+    int64_t j = 0;
+    for (; j + 16 <= n; j += 16) {
+        int hits = 0;
+        for (int64_t i = 0; i < 16; ++i) {
+            hits += scores[j + i] > c.threshold;
+        }
+        if (hits != 0) {
+            for (int64_t i = 0; i < 16; ++i) {
+                c.add(scores[j + i], (int32_t) (c0 + j + i));
+            }
+        }
+    }
+    for (; j < n; ++j) {
+        c.add(scores[j], (int32_t) (c0 + j));
+    }
+}
+
+// one query against cells [c0, c1), keys read in place
+void scan(const topk_args & a, int64_t row, int64_t c0, int64_t c1, collector & c) {
+    const float * q = a.at<float>(a.q, row);
+    const int64_t s = row/a.n_tokens;
+
+    query_i16 qi;
+    if (a.k->type == GGML_TYPE_Q8_0) {
+        qi.set(q, a.d);
+    }
+
+    float scores[N_TILE];
+    for (int64_t t0 = c0; t0 < c1; t0 += N_TILE) {
+        const int64_t n = std::min(N_TILE, c1 - t0);
+        if (!any_visible(a, row, t0, n)) {
+            continue;
+        }
+        switch (a.k->type) {
+            case GGML_TYPE_Q8_0:
+                for (int64_t j = 0; j < n; ++j) {
+                    scores[j] = dot((const block_q8_0 *) a.key(t0 + j, s), qi, a.d);
+                }
+                break;
+            case GGML_TYPE_F16:
+                for (int64_t j = 0; j < n; ++j) {
+                    scores[j] = dot((const ggml_fp16_t *) a.key(t0 + j, s), q, a.d);
+                }
+                break;
+            default:
+                for (int64_t j = 0; j < n; ++j) {
+                    scores[j] = dot((const float *) a.key(t0 + j, s), q, a.d);
+                }
+                break;
+        }
+        apply_mask(a, row, t0, n, scores);
+        collect(c, scores, t0, n);
+    }
+}
+
+// keys of N_CELLS cells as [d][N_CELLS] f32; cells past the end repeat the last one and are dropped by the caller
+void transpose_tile(const topk_args & a, int64_t s, int64_t c0, int64_t n, float * row, float * tile) {
+    for (int64_t j = 0; j < N_CELLS; ++j) {
+        const char * key = a.key(c0 + std::min(j, n - 1), s);
+        const float * x = row;
+        switch (a.k->type) {
+            case GGML_TYPE_F16:  convert((const ggml_fp16_t *) key, row, a.d); break;
+            case GGML_TYPE_Q8_0: ggml_get_type_traits(GGML_TYPE_Q8_0)->to_float(key, row, a.d); break;
+            default:             x = (const float *) key; break;
+        }
+        for (int64_t i = 0; i < a.d; ++i) {
+            tile[i*N_CELLS + j] = x[i];
+        }
+    }
+}
+
+// scores[r][j] of n_rows <= 4 queries against a transposed tile
+template <int NR>
+void score_tile(const float * const * q, const float * tile, int64_t d, float * scores) {
+    for (int64_t j0 = 0; j0 < N_CELLS; j0 += 2*VF) {
+        vf acc[NR][2] = {};
+        for (int64_t i = 0; i < d; ++i) {
+            const vf k0 = load(tile + i*N_CELLS + j0);
+            const vf k1 = load(tile + i*N_CELLS + j0 + VF);
+            for (int r = 0; r < NR; ++r) {
+                const vf x = splat(q[r][i]);
+                acc[r][0] += x*k0;
+                acc[r][1] += x*k1;
+            }
+        }
+        for (int r = 0; r < NR; ++r) {
+            store(scores + r*N_CELLS + j0,      acc[r][0]);
+            store(scores + r*N_CELLS + j0 + VF, acc[r][1]);
+        }
+    }
+}
+
+// queries [r0, r1) of one stream against all cells
+void scan_block(const topk_args & a, int64_t r0, int64_t r1, float * tile, collector * c) {
+    const int64_t s = r0/a.n_tokens;
+    float row[1024];
+    float scores[4*N_CELLS];
+    for (int64_t c0 = 0; c0 < a.n_kv; c0 += N_CELLS) {
+        const int64_t n = std::min(N_CELLS, a.n_kv - c0);
+        bool loaded = false;
+        for (int64_t r = r0; r < r1; r += 4) {
+            const int64_t nr = std::min<int64_t>(4, r1 - r);
+            bool any = false;
+            const float * q[4];
+            for (int64_t i = 0; i < 4; ++i) {
+                q[i] = a.at<float>(a.q, r + std::min(i, nr - 1));
+                any |= i < nr && any_visible(a, r + i, c0, n);
+            }
+            if (!any) {
+                continue;
+            }
+            if (!loaded) {
+                transpose_tile(a, s, c0, n, row, tile);
+                loaded = true;
+            }
+            score_tile<4>(q, tile, a.d, scores);
+            for (int64_t i = 0; i < nr; ++i) {
+                if (apply_mask(a, r + i, c0, n, scores + i*N_CELLS)) {
+                    collect(c[r - r0 + i], scores + i*N_CELLS, c0, n);
+                }
+            }
+        }
+    }
+}
+
+// always cells and the collected ones, ascending, -1 padded
+void write_row(const topk_args & a, int64_t row, collector & c) {
+    int32_t * res = a.at<int32_t>(a.dst, row);
+    int32_t   n   = 0;
+    const int32_t * always = a.always ? a.at<int32_t>(a.always, row) : nullptr;
+    for (int32_t i = 0; i < a.n_always; ++i) {
+        if (always[i] >= 0) {
+            res[n++] = always[i];
+        }
+    }
+    c.shrink();
+    for (int32_t i = 0; i < c.n; ++i) {
+        res[n++] = cell_of(c.items[i]);
+    }
+    std::sort(res, res + n);
+    std::fill(res + n, res + a.n_top_k, -1);
+}
+
+bool by_rows(const topk_args & a, int nth) { return a.n_rows >= 4*nth; }
+
+// every thread scans its cells for all queries; then rows are merged by threads
+void topk_by_cells(const topk_args & a, const ggml_compute_params * params) {
+    const int64_t capacity = collector::capacity_for(a.n_search);
+    const int64_t n_per    = GGML_PAD((a.n_kv + params->nth - 1)/params->nth, 64);
+    const int64_t c0       = std::min(a.n_kv, n_per*params->ith);
+    const int64_t c1       = std::min(a.n_kv, c0 + n_per);
+
+    // [n_rows][nth] collectors, then their items
+    collector * all   = (collector *) params->wdata;
+    uint64_t  * items = (uint64_t *) (all + a.n_rows*params->nth);
+
+    for (int64_t r = 0; r < a.n_rows; ++r) {
+        const int64_t i = r*params->nth + params->ith;
+        all[i].reset(items + i*capacity, a.n_search);
+        scan(a, r, c0, c1, all[i]);
+        all[i].shrink();
+    }
+
+    ggml_barrier(params->threadpool);
+
+    for (int64_t r = params->ith; r < a.n_rows; r += params->nth) {
+        collector & c = all[r*params->nth];
+        for (int i = 1; i < params->nth; ++i) {
+            const collector & other = all[r*params->nth + i];
+            for (int32_t j = 0; j < other.n; ++j) {
+                c.items[c.n++] = other.items[j];
+                if (c.n == c.capacity) {
+                    c.shrink();
+                }
+            }
+        }
+        write_row(a, r, c);
+    }
+}
+
+void topk_by_rows(const topk_args & a, const ggml_compute_params * params) {
+    const int64_t capacity = collector::capacity_for(a.n_search);
+
+    float     * tiles = (float *) params->wdata;
+    uint64_t  * items = (uint64_t *) (tiles + (size_t) params->nth*a.d*N_CELLS);
+
+    float    * tile = tiles + params->ith*a.d*N_CELLS;
+    uint64_t * mine = items + params->ith*N_BLOCK*capacity;
+
+    const int64_t n_stream = a.n_rows/a.n_tokens;
+    const int64_t block    = std::min(N_BLOCK, GGML_PAD(a.n_rows/params->nth, 4)); // every thread gets one
+    const int64_t n_block  = (a.n_tokens + block - 1)/block;
+
+    for (int64_t b = params->ith; b < n_stream*n_block; b += params->nth) {
+        const int64_t s  = b/n_block;
+        const int64_t t0 = (b % n_block)*block;
+        const int64_t r0 = s*a.n_tokens + t0;
+        const int64_t r1 = s*a.n_tokens + std::min(a.n_tokens, t0 + block);
+
+        collector c[N_BLOCK];
+        for (int64_t r = r0; r < r1; ++r) {
+            c[r - r0].reset(mine + (r - r0)*capacity, a.n_search);
+        }
+        scan_block(a, r0, r1, tile, c);
+        for (int64_t r = r0; r < r1; ++r) {
+            write_row(a, r, c[r - r0]);
+        }
+    }
+}
+
+} // namespace
+
+size_t ggml_ann_topk_work_size(const ggml_tensor * op, int n_tasks) {
+    const topk_args a(const_cast<ggml_tensor *>(op));
+    const size_t capacity = collector::capacity_for(a.n_search);
+    // ggml-cpu may run with fewer threads than planned: by cells happens only below 4 rows a thread
+    const size_t by_cells = a.n_rows < 4*n_tasks ? a.n_rows*n_tasks*(sizeof(collector) + capacity*sizeof(uint64_t)) : 0;
+    const size_t by_block = n_tasks*(a.d*N_CELLS*sizeof(float) + N_BLOCK*capacity*sizeof(uint64_t));
+    return std::max(by_cells, by_block);
+}
+
+void ggml_compute_forward_ann_topk(const ggml_compute_params * params, ggml_tensor * dst) {
+    const topk_args a(dst);
+    if (by_rows(a, params->nth)) {
+        topk_by_rows(a, params);
+    } else {
+        topk_by_cells(a, params);
+    }
+}

@@ -1,0 +1,85 @@
+// Constructors of the ops of ANN attention. All of them are GGML_OP_ANN; the kind is op_params[0].
+#pragma once
+
+#include "ggml.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum ggml_ann_kind {
+    GGML_ANN_TOPK    = 0,
+    GGML_ANN_ATTN    = 1,
+    GGML_ANN_MEASURE = 2,
+};
+
+// rows of the result of ggml_ann_measure
+enum ggml_ann_measure_row {
+    GGML_ANN_MEASURE_MASS     = 0, // mean over heads of the attention mass on the candidates
+    GGML_ANN_MEASURE_RECALL   = 1, // share of the teacher's top min(n_top_k, visible) cells among the candidates
+    GGML_ANN_MEASURE_VISIBLE  = 2,
+    GGML_ANN_MEASURE_ATTENDED = 3,
+    GGML_ANN_MEASURE_COUNT    = 4,
+};
+
+GGML_API enum ggml_ann_kind ggml_ann_get_kind(const struct ggml_tensor * op);
+
+// Exact candidates of every query: the always-attended cells and the best of the rest by search score.
+//
+// q:      [n_embd_search, n_tokens, 1, n_stream]  f32, any positive scale
+// k:      [n_embd_search, n_kv,     1, n_stream]  f32 | f16 | q8_0, one search key per cell (may be strided)
+// mask:   [n_kv,          n_tokens, 1, n_stream]  f32 | f16, 0 = visible, -INFINITY = not
+// always: [n_always,      n_tokens, 1, n_stream]  i32 distinct visible cells, -1 = unused, or NULL
+// res:    [n_top_k,       n_tokens, 1, n_stream]  i32 cells ascending, then -1 when fewer are visible
+//
+// score[j, t] = dot(q[:, t], k[:, j]); of the cells that are not in `always`, the n_top_k - n_always best are taken.
+// Equal scores: the lower cell wins, on every backend. Never a masked cell, never a cell twice.
+// source: ann-sparseattention, SearchProjection; with window and sinks as in models/recipe
+GGML_API struct ggml_tensor * ggml_ann_topk(
+        struct ggml_context * ctx,
+        struct ggml_tensor  * q,
+        struct ggml_tensor  * k,
+        struct ggml_tensor  * mask,
+        struct ggml_tensor  * always,
+        int32_t               n_top_k);
+
+// Softmax attention over the listed cells, or over all visible ones.
+//
+// q:          [n_embd_head_k, n_tokens, n_head,    n_stream]  f32 (permuted as for ggml_flash_attn_ext)
+// k:          [n_embd_head_k, n_kv,     n_head_kv, n_stream]  any type that converts to f32
+// v:          [n_embd_head_v, n_kv,     n_head_kv, n_stream]  likewise, rows (not transposed)
+// candidates: [n_top_k,       n_tokens, 1,         n_stream]  i32, -1 after the last; one list for all heads; or NULL
+// mask:       [n_kv,          n_tokens, 1,         n_stream]  f32 | f16; read only when candidates is NULL
+// sinks:      [n_head]                                        f32 logits of the attention sinks, or NULL
+// res:        [n_embd_head_v, n_head,   n_tokens,  n_stream]  f32; zero where nothing is attended
+//
+// logit = scale * dot(q, k), or softcap * tanh(scale * dot(q, k) / softcap) when softcap > 0
+GGML_API struct ggml_tensor * ggml_ann_attn(
+        struct ggml_context * ctx,
+        struct ggml_tensor  * q,
+        struct ggml_tensor  * k,
+        struct ggml_tensor  * v,
+        struct ggml_tensor  * candidates,
+        struct ggml_tensor  * mask,
+        struct ggml_tensor  * sinks,
+        float                 scale,
+        float                 softcap);
+
+// What a choice of candidates keeps of full attention. Teacher = softmax over all visible cells of every head; its
+// ranking of cells is the maximum over heads; equal: the lower cell wins. Slow by design: it is the oracle.
+//
+// q, k, candidates, mask, scale, softcap: as for ggml_ann_attn
+// res: [GGML_ANN_MEASURE_COUNT, n_tokens, 1, n_stream]  f32
+GGML_API struct ggml_tensor * ggml_ann_measure(
+        struct ggml_context * ctx,
+        struct ggml_tensor  * q,
+        struct ggml_tensor  * k,
+        struct ggml_tensor  * candidates,
+        struct ggml_tensor  * mask,
+        int32_t               n_top_k,
+        float                 scale,
+        float                 softcap);
+
+#ifdef __cplusplus
+}
+#endif

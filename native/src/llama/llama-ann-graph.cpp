@@ -1,0 +1,222 @@
+#include "llama-ann-graph.h"
+
+#include "llama-graph.h"
+#include "llama-impl.h"
+#include "llama-kv-cache-ann.h"
+#include "llama-model.h"
+
+#include "ggml-ann.h"
+
+#include <stdexcept>
+
+namespace {
+
+const llama_kv_cache_ann_context * ann_context(const llm_graph_context & g) {
+    return dynamic_cast<const llama_kv_cache_ann_context *>(g.mctx);
+}
+
+// Must depend on nothing but what a reused graph keeps: the ubatch's shape, n_kv and the parameters.
+bool ann_is_sparse(const llama_ann_params & params, const llama_ubatch & ubatch, const llama_cparams & cparams, uint32_t n_kv) {
+    if (params.mode != LLAMA_ANN_MODE_EXACT || !cparams.causal_attn || (int64_t) n_kv < params.min_context) {
+        return false;
+    }
+    return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);
+}
+
+} // namespace
+
+// positions of the ubatch's tokens, and the cells each of them always attends to
+class llm_graph_input_ann : public llm_graph_input_i {
+public:
+    explicit llm_graph_input_ann(const llama_kv_cache_ann_context * mctx) : mctx(mctx), generation(mctx->get_cache()->get_generation()) {}
+
+    void set_input(const llama_ubatch * ubatch) override;
+    bool can_reuse(const llm_graph_params & params) override;
+
+    ggml_tensor * pos    = nullptr; // I32 [n_tokens], if search vectors are rotated
+    ggml_tensor * always = nullptr; // I32 [n_sink + n_window, n_tokens/n_stream, 1, n_stream], if there are any
+    bool          sparse = false;
+
+private:
+    const llama_kv_cache_ann_context * mctx;
+    uint64_t generation;
+
+    void set_always(const llama_ubatch * ubatch) const;
+};
+
+void llm_graph_input_ann::set_input(const llama_ubatch * ubatch) {
+    if (pos && pos->buffer) {
+        ggml_backend_tensor_set(pos, ubatch->pos, 0, ubatch->n_tokens*sizeof(int32_t));
+    }
+    if (sparse) {
+        set_always(ubatch);
+    } else if (mctx->get_cache()->get_params().count) {
+        mctx->get_cache()->counts.n_dense += ubatch->n_tokens;
+    }
+}
+
+void llm_graph_input_ann::set_always(const llama_ubatch * ubatch) const {
+    const auto * kv = mctx->get_cache();
+    const auto & params = kv->get_params();
+    const int64_t n_always = params.n_sink + params.n_window;
+    const bool    wanted   = always && always->buffer;
+    if (!wanted && !params.count) {
+        return;
+    }
+    const auto & sinfo = mctx->get_sinfo();
+    const uint32_t n_tps = ubatch->n_tokens/(uint32_t) sinfo.n_stream();
+
+    std::vector<int32_t> data(ubatch->n_tokens*n_always);
+    kv->forget_sorted();
+    for (uint32_t i = 0; i < ubatch->n_tokens; ++i) {
+        const int64_t n_visible = kv->find_always(ubatch->seq_id[i][0], ubatch->pos[i], sinfo.idxs[i/n_tps][i % n_tps],
+            params.count, data.data() + i*n_always);
+        if (params.count) {
+            kv->counts.n_query    += 1;
+            kv->counts.n_visible  += n_visible;
+            kv->counts.n_attended += std::min<int64_t>(n_visible, params.top_k);
+        }
+    }
+    if (wanted) {
+        ggml_backend_tensor_set(always, data.data(), 0, data.size()*sizeof(int32_t));
+    }
+}
+
+bool llm_graph_input_ann::can_reuse(const llm_graph_params & params) {
+    mctx = static_cast<const llama_kv_cache_ann_context *>(params.mctx);
+    // the shapes follow from the ubatch and from n_kv, which other inputs compare
+    return generation == mctx->get_cache()->get_generation() &&
+        sparse == ann_is_sparse(mctx->get_cache()->get_params(), params.ubatch, params.cparams, mctx->get_n_kv());
+}
+
+namespace {
+
+llm_graph_input_ann * ann_input(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx) {
+    if (g.ann.inp) {
+        return g.ann.inp;
+    }
+    const auto * kv = mctx->get_cache();
+    const auto & params = kv->get_params();
+    auto inp = std::make_unique<llm_graph_input_ann>(mctx);
+    inp->sparse = ann_is_sparse(params, g.ubatch, g.cparams, mctx->get_n_kv());
+    if (kv->get_model().n_rot > 0) {
+        inp->pos = ggml_new_tensor_1d(g.ctx0, GGML_TYPE_I32, g.n_tokens);
+        ggml_set_input(inp->pos);
+        ggml_set_name(inp->pos, "ann_inp_pos");
+    }
+    const int64_t n_always = params.n_sink + params.n_window;
+    if (n_always > 0 && (inp->sparse || params.measure)) {
+        const int64_t n_stream = g.cparams.kv_unified ? 1 : g.ubatch.n_seqs_unq;
+        inp->always = ggml_new_tensor_4d(g.ctx0, GGML_TYPE_I32, n_always, g.n_tokens/n_stream, 1, n_stream);
+        ggml_set_input(inp->always);
+        ggml_set_name(inp->always, "ann_inp_always");
+    }
+    g.ann.inp = static_cast<llm_graph_input_ann *>(g.res->add_input(std::move(inp)));
+    return g.ann.inp;
+}
+
+// [n_embd_search, 1, n_tokens], rotated where the file says so
+ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m, ggml_tensor * w, ggml_tensor * cur, ggml_tensor * pos) {
+    ggml_tensor * x = g.build_lora_mm(w, cur);
+    x = ggml_reshape_3d(g.ctx0, x, m.n_embd_search, 1, g.n_tokens);
+    if (m.n_rot > 0) {
+        x = ggml_rope_ext(g.ctx0, x, pos, nullptr, m.n_rot, GGML_ROPE_TYPE_NEOX, 0, m.freq_base, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+    }
+    return x;
+}
+
+} // namespace
+
+void llama_ann_build_search(const llm_graph_context & g, const llama_layer & layer, ggml_tensor * cur, int il) {
+    const auto * mctx = ann_context(g);
+    if (!mctx || !mctx->get_cache()->get_model().has_search(il)) {
+        return;
+    }
+    const auto * kv = mctx->get_cache();
+    const auto & m  = kv->get_model();
+    auto * inp = ann_input(g, mctx);
+
+    llama_ann_graph::vectors res;
+    res.k = ann_project(g, m, layer.indexer_attn_k, cur, inp->pos);
+    if (m.metric == LLAMA_ANN_METRIC_COSINE) {
+        res.k = ggml_l2_norm(g.ctx0, res.k, 1e-12f); // of the query only the direction matters
+    }
+    g.cb(res.k, "ann_k", il);
+    if (kv->is_searched(il) && (inp->sparse || kv->get_params().measure)) {
+        res.q = ann_project(g, m, layer.indexer_proj, cur, inp->pos);
+        g.cb(res.q, "ann_q", il);
+    }
+    g.ann.layers[il] = res;
+}
+
+ggml_tensor * llama_ann_build_attn(
+        const llm_graph_context & g,
+        llm_graph_input_attn_kv * inp,
+        ggml_tensor * q,
+        ggml_tensor * k,
+        ggml_tensor * v,
+        ggml_tensor * kq_b,
+        ggml_tensor * sinks,
+        float         kq_scale,
+        int           il) {
+    const auto * mctx = ann_context(g);
+    const auto vectors = g.ann.layers.find(il);
+    if (!mctx || vectors == g.ann.layers.end()) {
+        return nullptr;
+    }
+    if (kq_b) {
+        throw std::runtime_error("ANN attention does not work for this architecture: its attention logits are biased");
+    }
+    const auto * kv = mctx->get_cache();
+    const auto & params = kv->get_params();
+    ggml_context * ctx0 = g.ctx0;
+
+    ggml_build_forward_expand(g.gf, mctx->get_twin()->cpy_k(ctx0, vectors->second.k, inp->get_k_idxs(), il));
+    kv->mark_hooked(il);
+
+    if (!vectors->second.q) {
+        return nullptr;
+    }
+
+    // as build_attn_mha: tokens of a stream lie together
+    const int64_t n_stream = k->ne[3];
+    q = ggml_view_4d(ctx0, q, q->ne[0], q->ne[1], q->ne[2]/n_stream, n_stream, q->nb[1], q->nb[2], q->nb[3]/n_stream, 0);
+    q = ggml_permute(ctx0, q, 0, 2, 1, 3);
+    k = ggml_permute(ctx0, k, 0, 2, 1, 3);
+    v = ggml_permute(ctx0, v, 0, 2, 1, 3);
+
+    const int64_t d = kv->get_model().n_embd_search;
+    ggml_tensor * q_search = ggml_reshape_4d(ctx0, vectors->second.q, d, g.n_tokens/n_stream, 1, n_stream);
+    ggml_tensor * k_search = ggml_permute(ctx0, mctx->get_twin()->get_k(ctx0, il), 0, 2, 1, 3);
+
+    const float softcap = g.hparams.attn_soft_cap ? g.hparams.f_attn_logit_softcapping : 0.0f;
+    ggml_tensor * mask  = inp->get_kq_mask();
+
+    ggml_tensor * candidates = ggml_ann_topk(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k);
+    g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
+
+    auto on_cpu_if_kept_there = [&](ggml_tensor * t) {
+        if (!g.cparams.offload_kqv) {
+            ggml_backend_sched_set_tensor_backend(g.sched, t, g.backend_cpu);
+        }
+    };
+    on_cpu_if_kept_there(candidates);
+
+    if (params.measure) {
+        ggml_tensor * measure = ggml_ann_measure(ctx0, q, k, candidates, mask, params.top_k, kq_scale, softcap);
+        g.cb(measure, LLAMA_ANN_NODE_MEASURE, il);
+        on_cpu_if_kept_there(measure);
+        ggml_build_forward_expand(g.gf, measure);
+    }
+    if (!g.ann.inp->sparse) {
+        return nullptr; // measured only
+    }
+
+    ggml_tensor * cur = ggml_ann_attn(ctx0, q, k, v, candidates, nullptr, sinks, kq_scale, softcap);
+    g.cb(cur, LLAMA_ANN_NODE_ATTN, il);
+    on_cpu_if_kept_there(cur);
+
+    cur = ggml_reshape_2d(ctx0, cur, cur->ne[0]*cur->ne[1], cur->ne[2]*cur->ne[3]);
+    ggml_build_forward_expand(g.gf, cur);
+    return cur;
+}

@@ -1,0 +1,40 @@
+// Hooks of the shared graph builders. Included by llama-graph.h: keep it small.
+#pragma once
+
+#include <cstdint>
+#include <map>
+
+struct ggml_tensor;
+struct llama_layer;
+struct llm_graph_context;
+
+class llm_graph_input_ann;
+class llm_graph_input_attn_kv;
+
+// of one graph under construction
+struct llama_ann_graph {
+    struct vectors {
+        ggml_tensor * q = nullptr; // [n_embd_search, n_tokens] f32, null where nothing is searched
+        ggml_tensor * k = nullptr; // [n_embd_search, 1, n_tokens] f32, as it is stored
+    };
+
+    std::map<int, vectors> layers;
+
+    llm_graph_input_ann * inp = nullptr;
+};
+
+// cur: [n_embd, n_tokens], the hidden state that Q, K and V are projected from
+void llama_ann_build_search(const llm_graph_context & g, const llama_layer & layer, ggml_tensor * cur, int il);
+
+// Stores the search key, and builds attention over the candidates of a searched layer. q, k, v as build_attn_mha takes
+// them. Null: the layer is reserved (or the graph dense), upstream's attention applies.
+ggml_tensor * llama_ann_build_attn(
+        const llm_graph_context & g,
+        llm_graph_input_attn_kv * inp,
+        ggml_tensor * q,
+        ggml_tensor * k,
+        ggml_tensor * v,
+        ggml_tensor * kq_b,
+        ggml_tensor * sinks,
+        float         kq_scale,
+        int           il);

@@ -1,0 +1,190 @@
+#include "llama-ann.h"
+
+#include "llama-context.h"
+#include "llama-ext.h"
+#include "llama-impl.h"
+#include "llama-kv-cache-ann.h"
+#include "llama-model.h"
+
+#include <cmath>
+#include <stdexcept>
+
+namespace {
+
+// Hands the parameters through llama_init_from_model, whose parameter struct stays upstream's; the constructor runs on
+// the caller's thread.
+struct ann_request {
+    const llama_ann_params * params;
+    ggml_type                type_search;
+};
+thread_local const ann_request * ann_pending = nullptr;
+
+struct ann_pending_scope {
+    explicit ann_pending_scope(const ann_request * request) { ann_pending = request; }
+    ~ann_pending_scope() { ann_pending = nullptr; }
+};
+
+llama_kv_cache_ann * ann_cache(const llama_context * ctx) {
+    return dynamic_cast<llama_kv_cache_ann *>(llama_get_memory(ctx));
+}
+
+} // namespace
+
+llama_memory_i * llama_ann_create_memory(const llama_model & model, const llama_memory_params & params, const llama_cparams & cparams) {
+    if (!ann_pending || model.ann.layers.empty()) {
+        return nullptr;
+    }
+    return new llama_kv_cache_ann(model, params, cparams, *ann_pending->params, ann_pending->type_search);
+}
+
+llama_context * llama_ann_init_from_model(llama_model * model, llama_context_params cparams, const llama_ann_params & params, ggml_type type_search) {
+    const ann_request request = { &params, type_search };
+    llama_context * ctx = nullptr;
+    {
+        ann_pending_scope scope(&request);
+        ctx = llama_init_from_model(model, cparams);
+    }
+    if (!ctx) {
+        return nullptr;
+    }
+    const auto * kv = ann_cache(ctx);
+    for (int32_t il : model->ann.layers) {
+        if (!kv || !kv->is_hooked(il)) {
+            const std::string arch = model->arch_name();
+            llama_free(ctx);
+            throw std::runtime_error(format("ANN attention does not work for architecture %s: layer %d does not use the shared attention",
+                arch.c_str(), il));
+        }
+    }
+    return ctx;
+}
+
+const llama_ann_model & llama_ann_get_model(const llama_model * model) {
+    return model->ann;
+}
+
+void llama_ann_check_values(const llama_model * model) {
+    for (int32_t il : model->ann.layers) {
+        for (const ggml_tensor * t : { model->layers[il].indexer_proj, model->layers[il].indexer_attn_k }) {
+            std::vector<uint8_t> raw(ggml_nbytes(t));
+            ggml_backend_tensor_get(t, raw.data(), 0, raw.size());
+            std::vector<float> values(ggml_nelements(t));
+            if (t->type == GGML_TYPE_F32) {
+                std::memcpy(values.data(), raw.data(), raw.size());
+            } else {
+                ggml_get_type_traits(t->type)->to_float(raw.data(), values.data(), (int64_t) values.size());
+            }
+            for (size_t i = 0; i < values.size(); ++i) {
+                if (!std::isfinite(values[i])) {
+                    throw std::runtime_error(format("tensor %s holds %g at element %zu, expected finite values", t->name, values[i], i));
+                }
+            }
+        }
+    }
+}
+
+const llama_ann_params * llama_ann_get_params(const llama_context * ctx) {
+    const auto * kv = ann_cache(ctx);
+    return kv ? &kv->get_params() : nullptr;
+}
+
+bool llama_ann_set_params(llama_context * ctx, const llama_ann_params & params) {
+    auto * kv = ann_cache(ctx);
+    if (kv) {
+        kv->set_params(params);
+    }
+    return kv != nullptr;
+}
+
+llama_ann_counts llama_ann_get_counts(const llama_context * ctx) {
+    const auto * kv = ann_cache(ctx);
+    return kv ? kv->counts : llama_ann_counts();
+}
+
+void llama_ann_reset_counts(llama_context * ctx) {
+    if (const auto * kv = ann_cache(ctx)) {
+        kv->counts = {};
+    }
+}
+
+llama_ann_memory llama_ann_get_memory(const llama_context * ctx) {
+    llama_ann_memory res;
+    const auto * kv = dynamic_cast<llama_kv_cache *>(llama_get_memory(ctx));
+    if (!kv) {
+        return res;
+    }
+    const auto & hparams = ctx->get_model().hparams;
+    for (uint32_t il : kv->get_layer_ids()) {
+        const ggml_tensor * k = kv->get_k_storage((int32_t) il);
+        res.k_bytes += ggml_nbytes(k);
+        res.v_bytes += ggml_row_size(kv->type_v(), hparams.n_embd_v_gqa(il))*k->ne[1]*k->ne[2];
+    }
+    if (const auto * ann = ann_cache(ctx)) {
+        for (uint32_t il : ann->get_twin()->get_layer_ids()) {
+            res.search_bytes += ggml_nbytes(ann->get_twin()->get_k_storage((int32_t) il));
+        }
+    }
+    return res;
+}
+
+llama_ann_memory llama_ann_estimate(const llama_model * model, ggml_type type_k, ggml_type type_v, ggml_type type_search,
+        uint64_t n_cells, bool search) {
+    llama_ann_memory res;
+    const auto & hparams = model->hparams;
+    for (uint32_t il = 0; il < hparams.n_layer(); ++il) {
+        if (hparams.has_kv(il)) {
+            res.k_bytes += ggml_row_size(type_k, hparams.n_embd_k_gqa(il))*n_cells;
+            res.v_bytes += ggml_row_size(type_v, hparams.n_embd_v_gqa(il))*n_cells;
+        }
+    }
+    if (search) {
+        res.search_bytes = ggml_row_size(type_search, model->ann.n_embd_search)*n_cells*model->ann.layers.size();
+    }
+    return res;
+}
+
+size_t llama_ann_compute_bytes(const llama_context * ctx) {
+    size_t res = 0;
+    for (const auto & [buft, data] : llama_get_memory_breakdown(ctx)) {
+        res += data.compute;
+    }
+    return res;
+}
+
+void llama_ann_head_sizes(const llama_model * model, int32_t * n_embd_head_k, int32_t * n_embd_head_v) {
+    *n_embd_head_k = (int32_t) model->hparams.n_embd_head_k();
+    *n_embd_head_v = (int32_t) model->hparams.n_embd_head_v();
+}
+
+bool llama_ann_can_shift(const llama_model * model) {
+    return model->arch != LLM_ARCH_STEP35 && model->hparams.n_pos_per_embd() == 1; // as llama_kv_cache::get_can_shift
+}
+
+void llama_ann_set_eval_callback(llama_context * ctx, ggml_backend_sched_eval_callback callback, void * user_data) {
+    // upstream takes the callback at creation only and installs it from its parameters with every new graph
+    auto & cparams = const_cast<llama_cparams &>(ctx->get_cparams());
+    cparams.cb_eval           = callback;
+    cparams.cb_eval_user_data = user_data;
+    ggml_backend_sched_set_eval_callback(ctx->get_sched(), callback, user_data);
+}
+
+bool llama_ann_fill_random(llama_context * ctx, uint32_t n_cells, uint64_t seed) {
+    auto * kv = ann_cache(ctx);
+    return kv && kv->fill_random(n_cells, seed);
+}
+
+std::vector<llama_pos> llama_ann_positions(const llama_context * ctx, llama_seq_id seq, const std::vector<int32_t> & cells) {
+    std::vector<llama_pos> res;
+    const auto * kv = ann_cache(ctx);
+    if (!kv) {
+        return res;
+    }
+    const auto & c = kv->get_cells(seq);
+    for (int32_t j : cells) {
+        if (j >= 0 && (uint32_t) j < c.size() && !c.is_empty(j) && c.seq_has(j, seq)) {
+            res.push_back(c.pos_get(j));
+        }
+    }
+    std::sort(res.begin(), res.end());
+    return res;
+}

@@ -1,0 +1,83 @@
+// ANN attention of a context: parameters and what the C ABI and the tests need of it. C++; not for applications.
+#pragma once
+
+#include "llama.h"
+#include "llama-ann-model.h"
+
+#include <vector>
+
+enum llama_ann_mode {
+    LLAMA_ANN_MODE_DENSE = 1, // search keys are kept, attention is full
+    LLAMA_ANN_MODE_EXACT = 2,
+};
+
+// Counts are cells per query and layer; all values resolved (no "file's default" left).
+struct llama_ann_params {
+    llama_ann_mode mode = LLAMA_ANN_MODE_EXACT;
+
+    int32_t top_k    = 0; // everything attended
+    int32_t n_sink   = 0;
+    int32_t n_window = 0;
+
+    bool    prefill_dense = false; // ubatches of more than one token per sequence attend to all cells
+    int32_t min_context   = 0;     // dense while the cache (padded) holds fewer cells
+
+    std::vector<bool> layers;      // [n_layer] searched; a subset of the model's
+
+    bool measure = false;          // add ggml_ann_measure to every searched layer
+    bool count   = false;          // keep llama_ann_counts
+};
+
+// The same for every searched layer: visibility does not depend on the layer.
+struct llama_ann_counts {
+    uint64_t n_query    = 0; // queries that searched
+    uint64_t n_dense    = 0; // queries that attended to all cells
+    uint64_t n_visible  = 0; // cells visible to the searching queries, summed
+    uint64_t n_attended = 0; // cells they attended to, summed
+};
+
+// Creates a context whose cache keeps search keys. Null (with the reason in the log) on failure; throws
+// std::runtime_error when the graph of this architecture never reaches the hooks.
+LLAMA_API llama_context * llama_ann_init_from_model(llama_model * model, llama_context_params cparams,
+        const llama_ann_params & params, ggml_type type_search);
+
+LLAMA_API const llama_ann_model & llama_ann_get_model(const llama_model * model);
+
+// Throws std::runtime_error naming the tensor if a projection holds a value that is not finite.
+LLAMA_API void llama_ann_check_values(const llama_model * model);
+
+// Null / false for a context without search keys.
+LLAMA_API const llama_ann_params * llama_ann_get_params(const llama_context * ctx);
+LLAMA_API bool llama_ann_set_params(llama_context * ctx, const llama_ann_params & params);
+
+LLAMA_API llama_ann_counts llama_ann_get_counts(const llama_context * ctx);
+LLAMA_API void             llama_ann_reset_counts(llama_context * ctx);
+
+struct llama_ann_memory {
+    size_t k_bytes      = 0;
+    size_t v_bytes      = 0;
+    size_t search_bytes = 0;
+};
+// of any context with a plain K/V cache; zeros for another kind of memory
+LLAMA_API llama_ann_memory llama_ann_get_memory(const llama_context * ctx);
+// graph and output buffers
+LLAMA_API size_t llama_ann_compute_bytes(const llama_context * ctx);
+// by formula, for n_cells of every layer; search: with search keys
+LLAMA_API llama_ann_memory llama_ann_estimate(const llama_model * model, ggml_type type_k, ggml_type type_v, ggml_type type_search,
+        uint64_t n_cells, bool search);
+
+LLAMA_API void llama_ann_head_sizes(const llama_model * model, int32_t * n_embd_head_k, int32_t * n_embd_head_v);
+LLAMA_API bool llama_ann_can_shift(const llama_model * model);
+
+// The callback of ggml_backend_sched for the coming graphs; null: none (and no cost).
+LLAMA_API void llama_ann_set_eval_callback(llama_context * ctx, ggml_backend_sched_eval_callback callback, void * user_data);
+
+LLAMA_API bool llama_ann_fill_random(llama_context * ctx, uint32_t n_cells, uint64_t seed);
+
+// Cells as positions of a sequence; cells of other sequences are left out.
+LLAMA_API std::vector<llama_pos> llama_ann_positions(const llama_context * ctx, llama_seq_id seq, const std::vector<int32_t> & cells);
+
+// Prefixes of the names of graph nodes, followed by the layer: "ann_topk-7".
+#define LLAMA_ANN_NODE_TOPK    "ann_topk"
+#define LLAMA_ANN_NODE_ATTN    "ann_attn"
+#define LLAMA_ANN_NODE_MEASURE "ann_measure"

@@ -1,0 +1,442 @@
+#include "llama-kv-cache-ann.h"
+
+#include "llama-batch.h"
+#include "llama-context.h"
+#include "llama-impl.h"
+#include "llama-io.h"
+#include "llama-model.h"
+
+#include "ggml-cpp.h"
+
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+
+// ---------------------------------------------------------------------------------------------------------------------
+// creation
+
+namespace {
+
+// One head of n_embd_search dims, no V ("MLA" to llama_kv_cache), never rotated by it.
+llama_hparams ann_twin_hparams(const llama_model & model) {
+    llama_hparams res = model.hparams;
+    const uint32_t d = (uint32_t) model.ann.n_embd_search;
+    std::fill(res.n_head_kv_arr.begin(), res.n_head_kv_arr.end(), 1);
+    res.n_embd_head_k_full     = d;
+    res.n_embd_head_k_mla_impl = d;
+    res.n_embd_head_v_mla_impl = d;
+    res.rope_type              = LLAMA_ROPE_TYPE_NONE;
+    return res;
+}
+
+struct ann_state_header {
+    uint32_t magic;
+    uint32_t version;
+    uint32_t n_embd_search;
+    uint32_t n_layers;
+    uint32_t type;
+};
+constexpr uint32_t ANN_STATE_MAGIC   = 0x4b4e4e41; // "ANNK"
+constexpr uint32_t ANN_STATE_VERSION = 1;
+
+} // namespace
+
+llama_kv_cache_ann::llama_kv_cache_ann(const llama_model & model, const llama_memory_params & mparams, const llama_cparams & cparams,
+        const llama_ann_params & ann, ggml_type type_search) :
+    llama_kv_cache(model, model.hparams, mparams.type_k, mparams.type_v,
+        /*v_trans*/ false, // rows of V are gathered
+        cparams.offload_kqv, cparams.kv_unified, cparams.n_ctx_seq, cparams.n_seq_max, /*n_pad*/ 1,
+        model.hparams.n_swa, model.hparams.swa_type, nullptr,
+        [&model](int32_t il) { return il < (int32_t) model.hparams.n_layer(); }, nullptr, nullptr),
+    ann_model(model.ann),
+    hparams_twin(ann_twin_hparams(model)),
+    twin(std::make_unique<llama_kv_cache>(model, hparams_twin, type_search, type_search, false,
+        cparams.offload_kqv, cparams.kv_unified, cparams.n_ctx_seq, cparams.n_seq_max, 1,
+        0, LLAMA_SWA_TYPE_NONE, nullptr,
+        [&model](int32_t il) { return model.ann.has_search(il); }, nullptr, nullptr, "idx_")),
+    params(ann),
+    hooked(model.hparams.n_layer_all, false) {}
+
+void llama_kv_cache_ann::set_params(const llama_ann_params & value) {
+    params = value;
+    ++generation;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// batches
+
+llama_memory_context_ptr llama_kv_cache_ann::init_batch(llama_batch_allocr & balloc, uint32_t n_ubatch, bool embd_all) {
+    GGML_UNUSED(embd_all);
+
+    // as llama_kv_cache::init_batch, with this class's context
+    balloc.split_reset();
+    std::vector<llama_ubatch> ubatches;
+    while (true) {
+        auto ubatch = get_n_stream() == 1 ? balloc.split_simple(n_ubatch) : balloc.split_equal(n_ubatch, true, 0);
+        if (ubatch.n_tokens == 0) {
+            break;
+        }
+        ubatches.push_back(std::move(ubatch));
+    }
+    if (balloc.get_n_used() < balloc.get_n_tokens()) {
+        return std::make_unique<llama_kv_cache_ann_context>(LLAMA_MEMORY_STATUS_FAILED_PREPARE);
+    }
+    auto sinfos = prepare(ubatches);
+    if (sinfos.empty()) {
+        return std::make_unique<llama_kv_cache_ann_context>(LLAMA_MEMORY_STATUS_FAILED_PREPARE);
+    }
+    return std::make_unique<llama_kv_cache_ann_context>(this, std::move(sinfos), std::move(ubatches));
+}
+
+llama_memory_context_ptr llama_kv_cache_ann::init_full() {
+    return std::make_unique<llama_kv_cache_ann_context>(this);
+}
+
+namespace {
+
+// pending shifts and stream copies of both caches
+class ann_update_context : public llama_memory_context_i {
+public:
+    ann_update_context(const llama_kv_cache_ann * kv, llama_context * lctx, llama_memory_context_ptr base, llama_memory_context_ptr twin) :
+        kv(kv), lctx(lctx), base(std::move(base)), twin(std::move(twin)) {}
+
+    bool next() override { return false; }
+
+    bool apply() override {
+        // pending stream copies of the twin first: the shift is of the copied cells as well
+        bool res = true;
+        if (twin->get_status() == LLAMA_MEMORY_STATUS_SUCCESS) {
+            res = twin->apply();
+        }
+        if (kv->get_has_shift()) {
+            res = kv->apply_shift(lctx) && res;
+        }
+        if (base->get_status() == LLAMA_MEMORY_STATUS_SUCCESS) {
+            res = base->apply() && res;
+        }
+        return res;
+    }
+
+    llama_memory_status get_status() const override {
+        return llama_memory_status_combine(base->get_status(), twin->get_status());
+    }
+
+    const llama_ubatch & get_ubatch() const override { return base->get_ubatch(); }
+
+private:
+    const llama_kv_cache_ann * kv;
+    llama_context            * lctx;
+    llama_memory_context_ptr   base;
+    llama_memory_context_ptr   twin;
+};
+
+} // namespace
+
+llama_memory_context_ptr llama_kv_cache_ann::init_update(llama_context * lctx, bool optimize) {
+    auto base = llama_kv_cache::init_update(lctx, optimize);
+    auto t    = twin->init_update(lctx, optimize);
+    return std::make_unique<ann_update_context>(this, lctx, std::move(base), std::move(t));
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// sequences: base first, it may refuse
+
+void llama_kv_cache_ann::clear(bool data) {
+    llama_kv_cache::clear(data);
+    if (twin) {
+        twin->clear(data);
+    }
+}
+
+bool llama_kv_cache_ann::seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1) {
+    const bool res = llama_kv_cache::seq_rm(seq_id, p0, p1);
+    return res && twin->seq_rm(seq_id, p0, p1);
+}
+
+void llama_kv_cache_ann::seq_cp(llama_seq_id seq_id_src, llama_seq_id seq_id_dst, llama_pos p0, llama_pos p1) {
+    llama_kv_cache::seq_cp(seq_id_src, seq_id_dst, p0, p1);
+    twin->seq_cp(seq_id_src, seq_id_dst, p0, p1);
+}
+
+void llama_kv_cache_ann::seq_keep(llama_seq_id seq_id) {
+    llama_kv_cache::seq_keep(seq_id);
+    twin->seq_keep(seq_id);
+}
+
+void llama_kv_cache_ann::seq_add(llama_seq_id seq_id, llama_pos p0, llama_pos p1, llama_pos shift) {
+    llama_kv_cache::seq_add(seq_id, p0, p1, shift);
+    twin->seq_add(seq_id, p0, p1, shift);
+}
+
+void llama_kv_cache_ann::seq_div(llama_seq_id seq_id, llama_pos p0, llama_pos p1, int d) {
+    llama_kv_cache::seq_div(seq_id, p0, p1, d);
+    twin->seq_div(seq_id, p0, p1, d);
+}
+
+std::map<ggml_backend_buffer_type_t, size_t> llama_kv_cache_ann::memory_breakdown() const {
+    auto res = llama_kv_cache::memory_breakdown();
+    for (const auto & [buft, size] : twin->memory_breakdown()) {
+        res[buft] += size;
+    }
+    return res;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// shift
+
+namespace {
+
+class ann_input_shift : public llm_graph_input_i {
+public:
+    explicit ann_input_shift(const llama_kv_cache_ann * kv) : kv(kv) {}
+
+    void set_input(const llama_ubatch *) override { kv->set_input_k_shift(shift); }
+
+    ggml_tensor * shift = nullptr; // I32 [kv_size*n_stream]
+
+private:
+    const llama_kv_cache_ann * kv;
+};
+
+} // namespace
+
+bool llama_kv_cache_ann::apply_shift(llama_context * lctx) const {
+    if (ann_model.n_rot == 0) {
+        return true; // search keys without position do not change
+    }
+    auto * sched = lctx->get_sched();
+    ggml_backend_sched_reset(sched);
+
+    auto * res = lctx->get_gf_res_reserve();
+    res->reset();
+    auto * ctx = res->get_ctx();
+    auto * gf  = res->get_gf();
+
+    auto inp = std::make_unique<ann_input_shift>(this);
+    inp->shift = ggml_new_tensor_1d(ctx, GGML_TYPE_I32, (int64_t) get_size()*get_n_stream());
+    ggml_set_input(inp->shift);
+
+    const int64_t d = ann_model.n_embd_search;
+    for (uint32_t il : twin->get_layer_ids()) {
+        ggml_tensor * k   = twin->get_k_storage((int32_t) il);
+        ggml_tensor * cur = ggml_view_3d(ctx, k, d, 1, k->ne[1]*k->ne[2], k->nb[1], k->nb[1], 0);
+        if (ggml_is_quantized(k->type)) {
+            ggml_tensor * tmp = ggml_cast(ctx, cur, GGML_TYPE_F32);
+            tmp = ggml_rope_ext(ctx, tmp, inp->shift, nullptr, ann_model.n_rot, GGML_ROPE_TYPE_NEOX, 0,
+                ann_model.freq_base, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+            cur = ggml_cpy(ctx, tmp, cur);
+        } else {
+            cur = ggml_rope_ext_inplace(ctx, cur, inp->shift, nullptr, ann_model.n_rot, GGML_ROPE_TYPE_NEOX, 0,
+                ann_model.freq_base, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+        }
+        ggml_build_forward_expand(gf, cur);
+    }
+    res->add_input(std::move(inp));
+
+    if (!ggml_backend_sched_alloc_graph(sched, gf)) {
+        LLAMA_LOG_ERROR("%s: failed to allocate the graph that shifts the search keys\n", __func__);
+        return false;
+    }
+    res->set_inputs(nullptr);
+    if (lctx->graph_compute(gf, false) != GGML_STATUS_SUCCESS) {
+        LLAMA_LOG_ERROR("%s: failed to shift the search keys\n", __func__);
+        return false;
+    }
+    return true;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// state
+
+void llama_kv_cache_ann::state_write(llama_io_write_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) const {
+    llama_kv_cache::state_write(io, seq_id, flags);
+
+    const ann_state_header header = {
+        ANN_STATE_MAGIC, ANN_STATE_VERSION, (uint32_t) ann_model.n_embd_search,
+        (uint32_t) twin->get_layer_ids().size(), (uint32_t) twin->type_k(),
+    };
+    io.write(&header, sizeof(header));
+    twin->state_write(io, seq_id, flags);
+}
+
+void llama_kv_cache_ann::state_read(llama_io_read_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) {
+    slot_info_vec_t sinfos;
+    try {
+        state_read_sinfo(io, seq_id, flags, &sinfos, nullptr);
+
+        ann_state_header header;
+        io.read(&header, sizeof(header));
+        if (header.magic != ANN_STATE_MAGIC || header.version != ANN_STATE_VERSION) {
+            throw std::runtime_error("the saved state holds no search keys");
+        }
+        if (header.n_embd_search != ann_model.n_embd_search || header.n_layers != twin->get_layer_ids().size() ||
+                header.type != (uint32_t) twin->type_k()) {
+            throw std::runtime_error(format("the saved search keys have %u dims, %u layers, type %s; this context has %u, %zu, %s",
+                header.n_embd_search, header.n_layers, header.type < GGML_TYPE_COUNT ? ggml_type_name((ggml_type) header.type) : "?",
+                (uint32_t) ann_model.n_embd_search, twin->get_layer_ids().size(), ggml_type_name(twin->type_k())));
+        }
+        twin->state_read_sinfo(io, seq_id, flags, nullptr, &sinfos);
+    } catch (...) {
+        state_drop(seq_id); // half-restored caches would disagree about their cells
+        throw;
+    }
+}
+
+void llama_kv_cache_ann::state_drop(llama_seq_id seq_id) {
+    if (seq_id < 0) {
+        clear(true);
+    } else {
+        seq_rm(seq_id, -1, -1);
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// always-attended cells
+
+bool llama_kv_cache_ann::find_always_contiguous(llama_seq_id seq, llama_pos pos, uint32_t cell, int32_t * res) const {
+    const auto & cells = get_cells(seq);
+
+    const llama_pos p_min = cells.seq_pos_min(seq);
+    const int64_t   first = (int64_t) cell - (pos - p_min);
+    if (p_min < 0 || first < 0) {
+        return false;
+    }
+    const int32_t n_visible = pos - p_min + 1;
+    const int32_t n_sink    = std::min(params.n_sink, n_visible);
+    const int32_t n_window  = std::min(params.n_window, n_visible - n_sink);
+
+    int32_t n = 0;
+    auto add = [&](int32_t offset) {
+        const uint32_t j = (uint32_t) first + offset;
+        if (cells.is_empty(j) || !cells.seq_has(j, seq) || cells.pos_get(j) != p_min + offset) {
+            return false;
+        }
+        res[n++] = (int32_t) j;
+        return true;
+    };
+    for (int32_t i = 0; i < n_sink; ++i) {
+        if (!add(i)) {
+            return false;
+        }
+    }
+    for (int32_t i = n_visible - n_window; i < n_visible; ++i) {
+        if (!add(i)) {
+            return false;
+        }
+    }
+    std::fill(res + n, res + params.n_sink + params.n_window, -1);
+    return true;
+}
+
+int64_t llama_kv_cache_ann::find_always(llama_seq_id seq, llama_pos pos, uint32_t cell, bool count, int32_t * res) const {
+    if (!count && find_always_contiguous(seq, pos, cell, res)) {
+        return -1;
+    }
+    if (sorted_seq != seq) {
+        const auto & cells = get_cells(seq);
+        sorted.clear();
+        for (uint32_t j = 0; j < cells.used_max_p1(); ++j) {
+            if (!cells.is_empty(j) && cells.seq_has(j, seq)) {
+                sorted.emplace_back(cells.pos_get(j), (int32_t) j);
+            }
+        }
+        if (!std::is_sorted(sorted.begin(), sorted.end())) {
+            std::sort(sorted.begin(), sorted.end());
+        }
+        sorted_seq = seq;
+    }
+    const int64_t n_visible = std::upper_bound(sorted.begin(), sorted.end(), std::make_pair(pos, INT32_MAX)) - sorted.begin();
+    const int64_t n_sink    = std::min<int64_t>(params.n_sink, n_visible);
+    const int64_t n_window  = std::min<int64_t>(params.n_window, n_visible - n_sink);
+    int32_t n = 0;
+    for (int64_t i = 0; i < n_sink; ++i) {
+        res[n++] = sorted[i].second;
+    }
+    for (int64_t i = n_visible - n_window; i < n_visible; ++i) {
+        res[n++] = sorted[i].second;
+    }
+    std::fill(res + n, res + params.n_sink + params.n_window, -1);
+    return n_visible;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// benchmarks
+
+namespace {
+
+// rows [0, n) of a cache tensor; one random row pattern per 1024 cells would be cached by nothing, so all are drawn
+void ann_fill_tensor(ggml_tensor * t, int64_t n_rows, std::mt19937_64 & rng) {
+    const int64_t ne = t->ne[0];
+    std::vector<float> noise(ne + 4096);
+    std::normal_distribution<float> normal;
+    for (float & x : noise) {
+        x = normal(rng);
+    }
+    const size_t row_size = ggml_row_size(t->type, ne);
+    std::vector<uint8_t> row(row_size);
+    for (int64_t i = 0; i < n_rows; ++i) {
+        const float * x = noise.data() + rng() % 4096; // a shifted copy is as good as fresh noise here, and fast
+        ggml_quantize_chunk(t->type, x, row.data(), 0, 1, ne, nullptr);
+        ggml_backend_tensor_set(t, row.data(), i*row_size, row_size);
+    }
+}
+
+} // namespace
+
+bool llama_kv_cache_ann::fill_random(uint32_t n, uint64_t seed) {
+    if (seq_pos_max(0) >= 0 || n > get_size()) {
+        return false;
+    }
+    std::mt19937_64 rng(seed);
+    llama_batch_allocr balloc(1);
+    llama_ubatch ubatch = balloc.ubatch_reserve(n, 1);
+    llama_seq_id seq = 0;
+    ubatch.seq_id_unq[0] = seq;
+    for (uint32_t i = 0; i < n; ++i) {
+        ubatch.pos[i]      = (llama_pos) i;
+        ubatch.n_seq_id[i] = 1;
+        ubatch.seq_id[i]   = &seq;
+        ubatch.token[i]    = 0;
+    }
+    const auto sinfo = find_slot(ubatch, true);
+    if (sinfo.empty()) {
+        return false;
+    }
+    apply_ubatch(sinfo, ubatch);
+    twin->apply_ubatch(sinfo, ubatch);
+
+    ggml_init_params ip = { ggml_tensor_overhead()*8, nullptr, true };
+    for (uint32_t il : get_layer_ids()) {
+        ggml_context_ptr ctx(ggml_init(ip));
+        ann_fill_tensor(get_k_storage((int32_t) il), n, rng);
+        ann_fill_tensor(get_v(ctx.get(), (int32_t) il, get_size(), sinfo)->view_src, n, rng);
+        if (ann_model.has_search((int32_t) il)) {
+            ann_fill_tensor(twin->get_k_storage((int32_t) il), n, rng);
+        }
+    }
+    return true;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// llama_kv_cache_ann_context
+
+llama_kv_cache_ann_context::llama_kv_cache_ann_context(llama_memory_status status) : llama_kv_cache_context(status) {}
+
+llama_kv_cache_ann_context::llama_kv_cache_ann_context(llama_kv_cache_ann * kv) :
+    llama_kv_cache_context(kv), kv(kv), ctx_twin(std::make_unique<llama_kv_cache_context>(kv->get_twin())) {}
+
+llama_kv_cache_ann_context::llama_kv_cache_ann_context(llama_kv_cache_ann * kv, slot_info_vec_t sinfos, std::vector<llama_ubatch> ubatches) :
+    llama_kv_cache_context(kv, sinfos, ubatches), kv(kv),
+    sinfos(sinfos),
+    ctx_twin(std::make_unique<llama_kv_cache_context>(kv->get_twin(), std::move(sinfos), std::move(ubatches))) {}
+
+bool llama_kv_cache_ann_context::next() {
+    ctx_twin->next();
+    ++i_cur;
+    return llama_kv_cache_context::next();
+}
+
+bool llama_kv_cache_ann_context::apply() {
+    const bool res = llama_kv_cache_context::apply();
+    return ctx_twin->apply() && res;
+}

@@ -1,0 +1,465 @@
+// The CPU ops against double precision, over types, shapes, masks, ties, thread counts.
+
+#include "../check.h"
+
+#include "ggml-ann.h"
+#include "ggml-backend.h"
+#include "ggml-cpp.h"
+
+#include <algorithm>
+#include <cmath>
+#include <random>
+
+namespace {
+
+ggml_backend_t cpu() {
+    static ggml_backend_t backend = [] {
+        ggml_backend_load_all_from_path(ANN_BIN_DIR);
+        return ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr);
+    }();
+    return backend;
+}
+
+void set_threads(int n) {
+    auto * reg = ggml_backend_dev_backend_reg(ggml_backend_get_device(cpu()));
+    ((ggml_backend_set_n_threads_t) ggml_backend_reg_get_proc_address(reg, "ggml_backend_set_n_threads"))(cpu(), n);
+}
+
+struct graph {
+    ggml_context_ptr ctx { ggml_init({ 1 << 20, nullptr, true }) };
+    ggml_backend_buffer_ptr buffer;
+
+    ggml_tensor * tensor(ggml_type type, int64_t a, int64_t b, int64_t c = 1, int64_t d = 1) {
+        return ggml_new_tensor_4d(ctx.get(), type, a, b, c, d);
+    }
+
+    void run(ggml_tensor * res, const std::function<void()> & fill, int n_threads) {
+        buffer.reset(ggml_backend_alloc_ctx_tensors(ctx.get(), cpu()));
+        fill();
+        ggml_cgraph * gf = ggml_new_graph(ctx.get());
+        ggml_build_forward_expand(gf, res);
+        set_threads(n_threads);
+        if (ggml_backend_graph_compute(cpu(), gf) != GGML_STATUS_SUCCESS) {
+            throw test_failure("graph_compute failed");
+        }
+    }
+};
+
+std::vector<float> to_floats(const ggml_tensor * t) {
+    std::vector<uint8_t> raw(ggml_nbytes(t));
+    ggml_backend_tensor_get(t, raw.data(), 0, raw.size());
+    std::vector<float> res(ggml_nelements(t));
+    if (t->type == GGML_TYPE_F32) {
+        std::memcpy(res.data(), raw.data(), raw.size());
+    } else {
+        ggml_get_type_traits(t->type)->to_float(raw.data(), res.data(), (int64_t) res.size());
+    }
+    return res;
+}
+
+std::vector<int32_t> to_ints(const ggml_tensor * t) {
+    std::vector<int32_t> res(ggml_nelements(t));
+    ggml_backend_tensor_get(t, res.data(), 0, ggml_nbytes(t));
+    return res;
+}
+
+void set_floats(ggml_tensor * t, const std::vector<float> & values) {
+    std::vector<uint8_t> raw(ggml_nbytes(t));
+    ggml_quantize_chunk(t->type, values.data(), raw.data(), 0, ggml_nrows(t), t->ne[0], nullptr);
+    ggml_backend_tensor_set(t, raw.data(), 0, raw.size());
+}
+
+std::vector<float> normal(size_t n, std::mt19937 & rng, float scale = 1.0f) {
+    std::normal_distribution<float> d(0.0f, scale);
+    std::vector<float> res(n);
+    for (float & x : res) {
+        x = d(rng);
+    }
+    return res;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// top-k
+
+struct topk_case {
+    int64_t d = 64, n_kv = 500, n_tokens = 1, n_stream = 1;
+    int32_t n_top_k = 40, n_always = 0;
+    ggml_type type = GGML_TYPE_F16, type_mask = GGML_TYPE_F16;
+    double visible = 0.9; // share of cells
+    bool   ties = false;
+    int    n_threads = 2;
+};
+
+void check_topk(const topk_case & c, uint32_t seed) {
+    std::mt19937 rng(seed);
+    graph g;
+    auto * q = g.tensor(GGML_TYPE_F32, c.d, c.n_tokens, 1, c.n_stream);
+    auto * k = g.tensor(c.type, c.d, c.n_kv, 1, c.n_stream);
+    auto * m = g.tensor(c.type_mask, c.n_kv, c.n_tokens, 1, c.n_stream);
+    auto * a = c.n_always > 0 ? g.tensor(GGML_TYPE_I32, c.n_always, c.n_tokens, 1, c.n_stream) : nullptr;
+    auto * r = ggml_ann_topk(g.ctx.get(), q, k, m, a, c.n_top_k);
+
+    std::vector<float>   qv = normal(c.d*c.n_tokens*c.n_stream, rng);
+    std::vector<float>   kv = normal(c.d*c.n_kv*c.n_stream, rng, 0.1f);
+    std::vector<float>   mv(c.n_kv*c.n_tokens*c.n_stream);
+    std::vector<int32_t> av(c.n_always*c.n_tokens*c.n_stream, -1);
+    if (c.ties) {
+        for (size_t i = c.d; i < kv.size(); ++i) {
+            kv[i] = kv[i % (3*c.d)]; // three different keys only
+        }
+    }
+    std::bernoulli_distribution is_visible(c.visible);
+    for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
+        int32_t n = 0;
+        for (int64_t j = 0; j < c.n_kv; ++j) {
+            const bool v = is_visible(rng);
+            mv[row*c.n_kv + j] = v ? 0.0f : -INFINITY;
+            if (v && n < c.n_always && rng() % 4 == 0) {
+                av[row*c.n_always + n++] = (int32_t) j;
+            }
+        }
+    }
+    g.run(r, [&] {
+        set_floats(q, qv);
+        set_floats(k, kv);
+        set_floats(m, mv);
+        if (a) {
+            ggml_backend_tensor_set(a, av.data(), 0, ggml_nbytes(a));
+        }
+    }, c.n_threads);
+
+    const std::vector<float>   stored = to_floats(k);
+    const std::vector<int32_t> got    = to_ints(r);
+    for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
+        const int64_t s = row/c.n_tokens;
+        const int32_t * always = av.data() + row*c.n_always;
+        std::vector<std::pair<double, int32_t>> scores;
+        std::vector<int32_t> expected(always, std::find(always, always + c.n_always, -1));
+        double amax = 0.0;
+        for (int64_t j = 0; j < c.n_kv; ++j) {
+            if (mv[row*c.n_kv + j] != 0.0f || std::find(expected.begin(), expected.end(), (int32_t) j) != expected.end()) {
+                continue;
+            }
+            double x = 0.0;
+            for (int64_t i = 0; i < c.d; ++i) {
+                x += (double) qv[row*c.d + i]*stored[(s*c.n_kv + j)*c.d + i];
+            }
+            scores.emplace_back(-x, (int32_t) j);
+            amax = std::max(amax, std::abs(x));
+        }
+        std::sort(scores.begin(), scores.end());
+        const size_t n_search = std::min<size_t>(scores.size(), c.n_top_k - c.n_always);
+        for (size_t i = 0; i < n_search; ++i) {
+            expected.push_back(scores[i].second);
+        }
+        std::sort(expected.begin(), expected.end());
+        std::vector<int32_t> actual(got.begin() + row*c.n_top_k, got.begin() + (row + 1)*c.n_top_k);
+        std::vector<int32_t> padding(c.n_top_k - expected.size(), -1);
+        CHECK(std::vector<int32_t>(actual.begin() + expected.size(), actual.end()) == padding);
+        actual.resize(expected.size());
+        if (actual == expected) {
+            continue;
+        }
+        // two correct sums may order two cells differently only if their scores agree to rounding
+        CHECK(!c.ties || c.type == GGML_TYPE_Q8_0);
+        const double worst = n_search > 0 ? -scores[n_search - 1].first : 0.0;
+        std::vector<int32_t> wrong;
+        std::set_symmetric_difference(actual.begin(), actual.end(), expected.begin(), expected.end(), std::back_inserter(wrong));
+        const double tolerance = amax*(c.type == GGML_TYPE_Q8_0 ? 1e-4 : 1e-5);
+        for (int32_t j : wrong) {
+            const auto it = std::find_if(scores.begin(), scores.end(), [&](const auto & x) { return x.second == j; });
+            CHECK(it != scores.end());
+            CHECK_LE(std::abs(-it->first - worst), tolerance);
+        }
+    }
+}
+
+} // namespace
+
+TEST("top-k: types, masks, one query") {
+    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+        for (ggml_type mask : { GGML_TYPE_F32, GGML_TYPE_F16 }) {
+            topk_case c;
+            c.type = type;
+            c.type_mask = mask;
+            check_topk(c, 1);
+        }
+    }
+}
+
+TEST("top-k: many queries equal the same selection, any number of threads") {
+    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+        for (int n_threads : { 1, 2, 3, 8 }) {
+            for (int64_t n_tokens : { 2, 7, 17, 64, 100 }) {
+                topk_case c;
+                c.type = type;
+                c.n_tokens = n_tokens;
+                c.n_threads = n_threads;
+                c.n_kv = 777;
+                check_topk(c, (uint32_t) (n_tokens + n_threads));
+            }
+        }
+    }
+}
+
+TEST("top-k: streams") {
+    for (int64_t n_tokens : { 1, 3, 40 }) {
+        topk_case c;
+        c.n_stream = 3;
+        c.n_tokens = n_tokens;
+        c.n_always = 8;
+        check_topk(c, 5);
+    }
+}
+
+TEST("top-k: always-attended cells count and come first") {
+    for (int32_t n_always : { 1, 8, 39, 40 }) {
+        for (int64_t n_tokens : { 1, 50 }) {
+            topk_case c;
+            c.n_always = n_always;
+            c.n_tokens = n_tokens;
+            check_topk(c, 7);
+        }
+    }
+}
+
+TEST("top-k: fewer visible cells than k gives all of them, nothing else, no cell twice") {
+    for (double visible : { 0.0, 0.01, 0.05 }) {
+        for (int64_t n_tokens : { 1, 50 }) {
+            topk_case c;
+            c.visible = visible;
+            c.n_tokens = n_tokens;
+            c.n_always = 3;
+            check_topk(c, 11);
+        }
+    }
+}
+
+TEST("top-k: ties go to the lower cell") {
+    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+        for (int64_t n_tokens : { 1, 50 }) {
+            topk_case c;
+            c.type = type;
+            c.ties = true;
+            c.n_tokens = n_tokens;
+            c.n_kv = 3000;
+            check_topk(c, 13);
+        }
+    }
+}
+
+TEST("top-k: long contexts, large k, wide vectors") {
+    topk_case c;
+    c.n_kv = 40000;
+    c.n_top_k = 128;
+    check_topk(c, 17);
+    c.n_top_k = 2048;
+    c.n_kv = 5000;
+    check_topk(c, 19);
+    c.d = 1024;
+    c.n_kv = 300;
+    c.n_top_k = 20;
+    check_topk(c, 23);
+    c.n_tokens = 50;
+    check_topk(c, 23);
+    c.d = 32;
+    c.n_top_k = 1;
+    check_topk(c, 29);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// attention
+
+namespace {
+
+struct attn_case {
+    int64_t dk = 64, dv = 64, n_kv = 300, n_head = 6, n_head_kv = 2, n_tokens = 1, n_stream = 1, n_list = 50;
+    ggml_type type_k = GGML_TYPE_F16, type_v = GGML_TYPE_F16;
+    bool  dense = false, sinks = false;
+    float softcap = 0.0f;
+    int   n_threads = 2;
+};
+
+void check_attn(const attn_case & c, uint32_t seed) {
+    std::mt19937 rng(seed);
+    graph g;
+    auto * q = g.tensor(GGML_TYPE_F32, c.dk, c.n_tokens, c.n_head, c.n_stream);
+    // as in the cache: rows of a cell hold all heads; the op gets permuted views
+    auto * k_rows = g.tensor(c.type_k, c.dk, c.n_head_kv, c.n_kv, c.n_stream);
+    auto * v_rows = g.tensor(c.type_v, c.dv, c.n_head_kv, c.n_kv, c.n_stream);
+    auto * k = ggml_permute(g.ctx.get(), k_rows, 0, 2, 1, 3);
+    auto * v = ggml_permute(g.ctx.get(), v_rows, 0, 2, 1, 3);
+    auto * m = g.tensor(GGML_TYPE_F16, c.n_kv, c.n_tokens, 1, c.n_stream);
+    auto * list  = g.tensor(GGML_TYPE_I32, c.n_list, c.n_tokens, 1, c.n_stream);
+    auto * sinks = c.sinks ? g.tensor(GGML_TYPE_F32, c.n_head, 1) : nullptr;
+    const float scale = 1.0f/std::sqrt((float) c.dk);
+    auto * r = ggml_ann_attn(g.ctx.get(), q, k, v, c.dense ? nullptr : list, m, sinks, scale, c.softcap);
+
+    const auto qv = normal(ggml_nelements(q), rng, 2.0f);
+    const auto sv = normal(c.n_head, rng);
+    std::vector<float>   mv(ggml_nelements(m), -INFINITY);
+    std::vector<int32_t> lv(ggml_nelements(list), -1);
+    for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
+        std::vector<int32_t> cells(c.n_kv);
+        for (int64_t j = 0; j < c.n_kv; ++j) {
+            cells[j] = (int32_t) j;
+        }
+        std::shuffle(cells.begin(), cells.end(), rng);
+        cells.resize(row == 0 ? c.n_list : rng() % (c.n_list + 1)); // also empty and short lists
+        std::sort(cells.begin(), cells.end());
+        std::copy(cells.begin(), cells.end(), lv.begin() + row*c.n_list);
+        for (int32_t j : cells) {
+            mv[row*c.n_kv + j] = 0.0f;
+        }
+    }
+    g.run(r, [&] {
+        set_floats(q, qv);
+        set_floats(k_rows, normal(ggml_nelements(k_rows), rng));
+        set_floats(v_rows, normal(ggml_nelements(v_rows), rng));
+        set_floats(m, mv);
+        ggml_backend_tensor_set(list, lv.data(), 0, ggml_nbytes(list));
+        if (sinks) {
+            set_floats(sinks, sv);
+        }
+    }, c.n_threads);
+
+    const auto kv = to_floats(k_rows), vv = to_floats(v_rows), got = to_floats(r);
+    double worst = 0.0;
+    for (int64_t s = 0; s < c.n_stream; ++s) {
+        for (int64_t t = 0; t < c.n_tokens; ++t) {
+            for (int64_t h = 0; h < c.n_head; ++h) {
+                const int64_t hk = h/(c.n_head/c.n_head_kv);
+                const int32_t * cells = lv.data() + (s*c.n_tokens + t)*c.n_list;
+                std::vector<double> acc(c.dv, 0.0);
+                double sum = c.sinks ? std::exp((double) sv[h]) : 0.0;
+                for (int64_t i = 0; i < c.n_list && cells[i] >= 0; ++i) {
+                    double x = 0.0;
+                    for (int64_t e = 0; e < c.dk; ++e) {
+                        x += (double) qv[((s*c.n_head + h)*c.n_tokens + t)*c.dk + e]*kv[((s*c.n_kv + cells[i])*c.n_head_kv + hk)*c.dk + e];
+                    }
+                    x *= scale;
+                    x = std::exp(c.softcap > 0.0f ? c.softcap*std::tanh(x/c.softcap) : x);
+                    sum += x;
+                    for (int64_t e = 0; e < c.dv; ++e) {
+                        acc[e] += x*vv[((s*c.n_kv + cells[i])*c.n_head_kv + hk)*c.dv + e];
+                    }
+                }
+                for (int64_t e = 0; e < c.dv; ++e) {
+                    const double expected = sum > 0.0 ? acc[e]/sum : 0.0;
+                    worst = std::max(worst, std::abs(expected - got[((s*c.n_tokens + t)*c.n_head + h)*c.dv + e]));
+                }
+            }
+        }
+    }
+    CHECK_LE(worst, 2e-5);
+}
+
+} // namespace
+
+TEST("attention over candidates: K and V types") {
+    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
+        attn_case c;
+        c.type_k = c.type_v = type;
+        check_attn(c, 1);
+        c.dense = true;
+        check_attn(c, 1);
+    }
+}
+
+TEST("attention: heads, dims, tokens, streams, threads, softcap, sinks; listed and dense") {
+    for (bool dense : { false, true }) {
+        for (int n_threads : { 1, 2, 5 }) {
+            for (int64_t n_tokens : { 1, 3, 20 }) {
+                attn_case c;
+                c.dense = dense;
+                c.n_threads = n_threads;
+                c.n_tokens = n_tokens;
+                check_attn(c, (uint32_t) n_tokens);
+                c.dk = 128;
+                c.dv = 96;
+                c.n_head = 8;
+                c.n_head_kv = 8;
+                c.n_stream = 2;
+                check_attn(c, 3);
+                c.n_head_kv = 1;
+                c.softcap = 5.0f;
+                check_attn(c, 4);
+                c.sinks = true;
+                check_attn(c, 5);
+                c.dk = 80; // not a multiple of the vector
+                c.dv = 40;
+                check_attn(c, 6);
+            }
+        }
+    }
+}
+
+TEST("measure: mass and recall of a choice against full attention") {
+    std::mt19937 rng(3);
+    const int64_t dk = 64, n_kv = 200, n_head = 4, n_tokens = 9, n_list = 30;
+    graph g;
+    auto * q = g.tensor(GGML_TYPE_F32, dk, n_tokens, n_head);
+    auto * k = g.tensor(GGML_TYPE_F16, dk, n_kv, 2);
+    auto * m = g.tensor(GGML_TYPE_F16, n_kv, n_tokens);
+    auto * list = g.tensor(GGML_TYPE_I32, n_list, n_tokens);
+    const int32_t n_top_k = 20;
+    auto * r = ggml_ann_measure(g.ctx.get(), q, k, list, m, n_top_k, 0.125f, 0.0f);
+    const auto qv = normal(ggml_nelements(q), rng, 2.0f);
+    std::vector<float> mv(ggml_nelements(m), 0.0f);
+    std::vector<int32_t> lv(ggml_nelements(list), -1);
+    for (int64_t t = 0; t < n_tokens; ++t) {
+        const int64_t n_visible = 10 + t*20;
+        for (int64_t j = n_visible; j < n_kv; ++j) {
+            mv[t*n_kv + j] = -INFINITY;
+        }
+        for (int64_t i = 0; i < std::min(n_visible, n_list); ++i) {
+            lv[t*n_list + i] = (int32_t) i;
+        }
+    }
+    g.run(r, [&] {
+        set_floats(q, qv);
+        set_floats(k, normal(ggml_nelements(k), rng));
+        set_floats(m, mv);
+        ggml_backend_tensor_set(list, lv.data(), 0, ggml_nbytes(list));
+    }, 2);
+    const auto kv = to_floats(k), got = to_floats(r);
+    for (int64_t t = 0; t < n_tokens; ++t) {
+        const int64_t n_visible = 10 + t*20;
+        double mass = 0.0;
+        std::vector<double> teacher(n_visible, 0.0);
+        for (int64_t h = 0; h < n_head; ++h) {
+            std::vector<double> p(n_visible);
+            double sum = 0.0, kept = 0.0;
+            for (int64_t j = 0; j < n_visible; ++j) {
+                double x = 0.0;
+                for (int64_t e = 0; e < dk; ++e) {
+                    x += (double) qv[(h*n_tokens + t)*dk + e]*kv[((h/2)*n_kv + j)*dk + e];
+                }
+                p[j] = std::exp(x*0.125);
+                sum += p[j];
+                kept += j < n_list ? p[j] : 0.0;
+            }
+            mass += kept/sum/n_head;
+            for (int64_t j = 0; j < n_visible; ++j) {
+                teacher[j] = std::max(teacher[j], p[j]/sum);
+            }
+        }
+        std::vector<int64_t> order(n_visible);
+        for (int64_t j = 0; j < n_visible; ++j) {
+            order[j] = j;
+        }
+        std::sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return teacher[a] > teacher[b]; });
+        const int64_t n_best = std::min<int64_t>(n_top_k, n_visible);
+        double hits = 0.0;
+        for (int64_t i = 0; i < n_best; ++i) {
+            hits += order[i] < n_list;
+        }
+        const float * row = got.data() + t*GGML_ANN_MEASURE_COUNT;
+        CHECK_LE(std::abs(row[GGML_ANN_MEASURE_MASS] - mass), 1e-5);
+        CHECK_LE(std::abs(row[GGML_ANN_MEASURE_RECALL] - hits/n_best), 1e-6);
+        CHECK_EQ(row[GGML_ANN_MEASURE_VISIBLE], (float) n_visible);
+        CHECK_EQ(row[GGML_ANN_MEASURE_ATTENDED], (float) std::min(n_visible, n_list));
+    }
+}
+
+int main(int argc, char ** argv) { return run_tests(argc, argv); }
