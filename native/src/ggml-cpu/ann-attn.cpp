@@ -2,7 +2,8 @@
 //
 // With candidates: a thread takes whole (token, K/V head) units; K and V rows of the listed cells are read in place,
 // each once for all query heads of the group. Without: few queries over all visible cells, threads split the cells (rows
-// are then read front to back, which is several times faster than head by head) and merge their partial softmaxes.
+// are then read front to back, which is several times faster than head by head) and merge their running softmaxes.
+// Both go through the same step: a chunk of at most 64 cells, wherever they lie, added to running softmaxes.
 
 #include "ann-cpu.h"
 #include "ann-simd.h"
@@ -18,8 +19,8 @@ namespace {
 
 using namespace ann;
 
-constexpr int64_t N_AHEAD = 4;  // cells prefetched ahead
-constexpr int64_t N_CHUNK = 64; // cells of one softmax step of the dense mode
+constexpr int64_t N_CHUNK = 64; // cells of one softmax step
+constexpr int     N_GROUP = 4;  // most query heads computed together
 
 struct attn_args {
     const ggml_tensor * q;
@@ -52,12 +53,120 @@ struct attn_args {
     float logit(float x) const { return softcap > 0.0f ? softcap*std::tanh(x*scale/softcap) : x*scale; }
 };
 
-// a row of any cache type as f32: in place, or converted into tmp
-const float * row_f32(const ggml_tensor * x, const char * row, int64_t n, float * tmp) {
-    switch (x->type) {
-        case GGML_TYPE_F32: return (const float *) row;
-        case GGML_TYPE_F16: convert((const ggml_fp16_t *) row, tmp, n); return tmp;
-        default:            ggml_get_type_traits(x->type)->to_float(row, tmp, n); return tmp;
+// ---------------------------------------------------------------------------------------------------------------------
+// kernels: NG query heads of one K/V head over a chunk of cells whose rows lie anywhere
+
+// scores[g*N_CHUNK + i] = dot(k[i], q[g])
+template <typename T, int NG>
+void chunk_scores(const T * const * k, int64_t n, const float * const * q, int64_t d, float * scores) {
+    constexpr int NC = NG <= 3 ? 4 : 2; // cells together, so that the sums stay in 16 registers
+    const int64_t d_vec = d - d % VF;
+    for (int64_t i = 0; i < n; i += NC) {
+        const T * row[NC];
+        for (int c = 0; c < NC; ++c) {
+            row[c] = k[std::min(i + c, n - 1)];
+        }
+        vf acc[NG][4] = {};
+        for (int64_t e = 0; e < d_vec; e += VF) {
+            vf x[NC];
+            for (int c = 0; c < NC; ++c) {
+                x[c] = load_any(row[c] + e);
+            }
+            for (int g = 0; g < NG; ++g) {
+                const vf y = load(q[g] + e);
+                for (int c = 0; c < NC; ++c) {
+                    acc[g][c] += x[c]*y;
+                }
+            }
+        }
+        for (int g = 0; g < NG; ++g) {
+            float sums[4];
+            sum4(acc[g], sums);
+            for (int c = 0; c < NC && i + c < n; ++c) {
+                float tail = 0.0f;
+                for (int64_t e = d_vec; e < d; ++e) {
+                    tail += scalar_of(row[c][e])*q[g][e];
+                }
+                scores[g*N_CHUNK + i + c] = sums[c] + tail;
+            }
+        }
+    }
+}
+
+// out[g] += sum over i of p[g*N_CHUNK + i] * v[i]
+template <typename T, int NG>
+void chunk_mix(const T * const * v, int64_t n, const float * p, int64_t d, float * const * out) {
+    constexpr int NB = (NG == 1 ? 8 : NG == 2 ? 4 : NG == 3 ? 3 : 2)*(VF == 16 ? 2 : 1); // accumulators of one head
+    int64_t e = 0;
+    for (; e + NB*VF <= d; e += NB*VF) {
+        vf acc[NG][NB];
+        for (int g = 0; g < NG; ++g) {
+            for (int b = 0; b < NB; ++b) {
+                acc[g][b] = load(out[g] + e + b*VF);
+            }
+        }
+        for (int64_t i = 0; i < n; ++i) {
+            vf x[NB];
+            for (int b = 0; b < NB; ++b) {
+                x[b] = load_any(v[i] + e + b*VF);
+            }
+            for (int g = 0; g < NG; ++g) {
+                const vf w = splat(p[g*N_CHUNK + i]);
+                for (int b = 0; b < NB; ++b) {
+                    acc[g][b] += w*x[b];
+                }
+            }
+        }
+        for (int g = 0; g < NG; ++g) {
+            for (int b = 0; b < NB; ++b) {
+                store(out[g] + e + b*VF, acc[g][b]);
+            }
+        }
+    }
+    for (; e + VF <= d; e += VF) {
+        for (int g = 0; g < NG; ++g) {
+            vf acc = load(out[g] + e);
+            for (int64_t i = 0; i < n; ++i) {
+                acc += splat(p[g*N_CHUNK + i])*load_any(v[i] + e);
+            }
+            store(out[g] + e, acc);
+        }
+    }
+    for (; e < d; ++e) {
+        for (int g = 0; g < NG; ++g) {
+            for (int64_t i = 0; i < n; ++i) {
+                out[g][e] += p[g*N_CHUNK + i]*scalar_of(v[i][e]);
+            }
+        }
+    }
+}
+
+template <typename T>
+void chunk_scores_any(int ng, const T * const * k, int64_t n, const float * const * q, int64_t d, float * scores) {
+    switch (ng) {
+        case 1:  chunk_scores<T, 1>(k, n, q, d, scores); break;
+        case 2:  chunk_scores<T, 2>(k, n, q, d, scores); break;
+        case 3:  chunk_scores<T, 3>(k, n, q, d, scores); break;
+        default: chunk_scores<T, 4>(k, n, q, d, scores); break;
+    }
+}
+
+template <typename T>
+void chunk_mix_any(int ng, const T * const * v, int64_t n, const float * p, int64_t d, float * const * out) {
+    switch (ng) {
+        case 1:  chunk_mix<T, 1>(v, n, p, d, out); break;
+        case 2:  chunk_mix<T, 2>(v, n, p, d, out); break;
+        case 3:  chunk_mix<T, 3>(v, n, p, d, out); break;
+        default: chunk_mix<T, 4>(v, n, p, d, out); break;
+    }
+}
+
+// rows of a quantised type as f32, into tmp [n][d]
+void convert_rows(const ggml_tensor * x, const void ** rows, int64_t n, int64_t d, float * tmp) {
+    const auto to_float = ggml_get_type_traits(x->type)->to_float;
+    for (int64_t i = 0; i < n; ++i) {
+        to_float(rows[i], tmp + i*d, d);
+        rows[i] = tmp + i*d;
     }
 }
 
@@ -67,118 +176,167 @@ void prefetch(const char * p, size_t n_bytes) {
     }
 }
 
-size_t n_scratch(const attn_args & a) { // floats per thread
-    return a.n_group*GGML_PAD(a.n_list, 16) + a.dk + a.dv;
+// ---------------------------------------------------------------------------------------------------------------------
+// a running softmax: [0] maximum, [1] sum, [2 ...] unnormalised output
+
+float * partial_at(float * partials, int64_t head, int64_t dv) { return partials + head*(2 + dv); }
+
+void partial_reset(float * p, int64_t dv) {
+    std::fill(p, p + 2 + dv, 0.0f);
+    p[0] = -INFINITY;
 }
 
-// one token, one K/V head, the listed cells
-void attend_unit(const attn_args & a, int64_t t, int64_t h_kv, int64_t s, float * scratch) {
-    const int32_t * cells = (const int32_t *) ((const char *) a.candidates->data + t*a.candidates->nb[1] + s*a.candidates->nb[3]);
+size_t n_scratch(const attn_args & a) { // floats per thread
+    return N_GROUP*N_CHUNK + N_CHUNK*std::max(a.dk, a.dv);
+}
 
-    const int64_t stride = GGML_PAD(a.n_list, 16);
-    float * scores = scratch; // [n_group][stride]
-    float * tmp_k  = scores + a.n_group*stride;
-    float * tmp_v  = tmp_k + a.dk;
+// adds n <= N_CHUNK cells to the running softmaxes of the query heads of one K/V head
+void attend_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t t, int64_t h_kv, int64_t s, float * partials, float * scratch) {
+    float * scores = scratch;
+    float * tmp    = scratch + N_GROUP*N_CHUNK;
 
-    const int64_t h0 = h_kv*a.n_group;
-    const size_t  k_bytes = ggml_row_size(a.k->type, a.dk);
-    const size_t  v_bytes = ggml_row_size(a.v->type, a.dv);
-
-    int64_t n = 0;
-    for (; n < a.n_list && cells[n] >= 0; ++n) {
-        if (n + N_AHEAD < a.n_list && cells[n + N_AHEAD] >= 0) {
-            prefetch(a.row(a.k, cells[n + N_AHEAD], h_kv, s), k_bytes);
-        }
-        const float * k = row_f32(a.k, a.row(a.k, cells[n], h_kv, s), a.dk, tmp_k);
-        for (int64_t g = 0; g < a.n_group; ++g) {
-            scores[g*stride + n] = a.logit(dot(k, a.query(t, h0 + g, s), a.dk));
-        }
-        prefetch(a.row(a.v, cells[n], h_kv, s), v_bytes);
-    }
-
-    for (int64_t g = 0; g < a.n_group; ++g) {
-        float * p   = scores + g*stride;
-        float * res = a.result(t, h0 + g, s);
-        std::fill(res, res + a.dv, 0.0f);
-
-        float max = -INFINITY;
-        for (int64_t i = 0; i < n; ++i) {
-            max = std::max(max, p[i]);
-        }
-        const float sink = a.sinks ? ((const float *) a.sinks->data)[h0 + g] : -INFINITY;
-        max = std::max(max, sink);
-        if (max == -INFINITY) {
-            continue;
-        }
-        const double sum = ggml_vec_soft_max_f32((int) n, p, p, max) + std::exp((double) sink - max);
-        scale(p, (float) (1.0/sum), n);
-    }
-
+    const void * k[N_CHUNK];
+    const void * v[N_CHUNK];
     for (int64_t i = 0; i < n; ++i) {
-        if (i + N_AHEAD < n) {
-            prefetch(a.row(a.v, cells[i + N_AHEAD], h_kv, s), v_bytes);
+        k[i] = a.row(a.k, cells[i], h_kv, s);
+        v[i] = a.row(a.v, cells[i], h_kv, s);
+    }
+    for (int64_t g0 = 0; g0 < a.n_group; g0 += N_GROUP) {
+        const int ng = (int) std::min<int64_t>(N_GROUP, a.n_group - g0);
+        const float * q[N_GROUP];
+        float * p[N_GROUP];
+        float * out[N_GROUP];
+        for (int g = 0; g < ng; ++g) {
+            q[g]   = a.query(t, h_kv*a.n_group + g0 + g, s);
+            p[g]   = partial_at(partials, h_kv*a.n_group + g0 + g, a.dv);
+            out[g] = p[g] + 2;
         }
-        const float * v = row_f32(a.v, a.row(a.v, cells[i], h_kv, s), a.dv, tmp_v);
-        for (int64_t g = 0; g < a.n_group; ++g) {
-            axpy(a.result(t, h0 + g, s), scores[g*stride + i], v, a.dv);
+
+        const void * rows[N_CHUNK];
+        std::copy(k, k + n, rows);
+        if (a.k->type == GGML_TYPE_F16) {
+            chunk_scores_any(ng, (const ggml_fp16_t * const *) rows, n, q, a.dk, scores);
+        } else {
+            if (a.k->type != GGML_TYPE_F32) {
+                convert_rows(a.k, rows, n, a.dk, tmp);
+            }
+            chunk_scores_any(ng, (const float * const *) rows, n, q, a.dk, scores);
         }
+
+        for (int g = 0; g < ng; ++g) {
+            float * x = scores + g*N_CHUNK;
+            for (int64_t i = 0; i < n; ++i) {
+                x[i] = a.logit(x[i]);
+            }
+            const float max  = std::max(p[g][0], max_of(x, n));
+            const float keep = p[g][0] == -INFINITY ? 0.0f : std::exp(p[g][0] - max);
+            if (keep != 1.0f && p[g][0] != -INFINITY) {
+                scale(out[g], keep, a.dv);
+            }
+            p[g][1] = p[g][1]*keep + (float) ggml_vec_soft_max_f32((int) n, x, x, max);
+            p[g][0] = max;
+        }
+
+        std::copy(v, v + n, rows);
+        if (a.v->type == GGML_TYPE_F16) {
+            chunk_mix_any(ng, (const ggml_fp16_t * const *) rows, n, scores, a.dv, out);
+        } else {
+            if (a.v->type != GGML_TYPE_F32) {
+                convert_rows(a.v, rows, n, a.dv, tmp);
+            }
+            chunk_mix_any(ng, (const float * const *) rows, n, scores, a.dv, out);
+        }
+    }
+}
+
+// the output of one head from partials that lie `stride` floats apart, and the attention sink
+void finish_head(const attn_args & a, const float * partials, int64_t n_partials, size_t stride, int64_t t, int64_t h, int64_t s) {
+    float * res = a.result(t, h, s);
+    std::fill(res, res + a.dv, 0.0f);
+
+    const float sink = a.sinks ? ((const float *) a.sinks->data)[h] : -INFINITY;
+    float max = sink;
+    for (int64_t i = 0; i < n_partials; ++i) {
+        max = std::max(max, partials[i*stride]);
+    }
+    if (max == -INFINITY) {
+        return; // nothing to attend to
+    }
+    float sum = sink == -INFINITY ? 0.0f : std::exp(sink - max);
+    for (int64_t i = 0; i < n_partials; ++i) {
+        const float * p = partials + i*stride;
+        if (p[0] != -INFINITY) {
+            const float w = std::exp(p[0] - max);
+            sum += w*p[1];
+            axpy(res, w, p + 2, a.dv);
+        }
+    }
+    scale(res, 1.0f/sum, a.dv);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// listed cells: K/V heads [h0, h1) of one token
+
+void attend_listed(const attn_args & a, int64_t t, int64_t s, int64_t h0, int64_t h1, float * partials, float * scratch) {
+    const int32_t * cells = (const int32_t *) ((const char *) a.candidates->data + t*a.candidates->nb[1] + s*a.candidates->nb[3]);
+    const int64_t n = std::find(cells, cells + a.n_list, -1) - cells;
+    const size_t k_bytes = ggml_row_size(a.k->type, a.dk)*(h1 - h0); // heads of a cell lie side by side in the cache
+    const size_t v_bytes = ggml_row_size(a.v->type, a.dv)*(h1 - h0);
+
+    for (int64_t h = h0*a.n_group; h < h1*a.n_group; ++h) {
+        partial_reset(partial_at(partials, h, a.dv), a.dv);
+    }
+    for (int64_t i = 0; i < n; i += N_CHUNK) {
+        const int64_t n_chunk = std::min(N_CHUNK, n - i);
+        for (int64_t j = i; j < i + n_chunk; ++j) {
+            prefetch(a.row(a.k, cells[j], h0, s), k_bytes);
+        }
+        for (int64_t j = i; j < i + n_chunk; ++j) {
+            prefetch(a.row(a.v, cells[j], h0, s), v_bytes);
+        }
+        for (int64_t h = h0; h < h1; ++h) {
+            attend_chunk(a, cells + i, n_chunk, t, h, s, partials, scratch);
+        }
+    }
+    for (int64_t h = h0*a.n_group; h < h1*a.n_group; ++h) {
+        finish_head(a, partial_at(partials, h, a.dv), 1, 0, t, h, s);
+    }
+}
+
+size_t n_listed_partials(const attn_args & a) { return a.n_head*(2 + a.dv); } // floats per thread
+
+void attend_listed(const attn_args & a, const ggml_compute_params * params) {
+    float * partials = (float *) params->wdata + params->ith*(n_listed_partials(a) + n_scratch(a));
+    float * scratch  = partials + n_listed_partials(a);
+
+    // units of (token, K/V head), contiguous, so that a thread has neighbouring heads of the same rows
+    const int64_t n_units = a.n_stream*a.n_tokens*a.n_head_kv;
+    const int64_t n_per   = (n_units + params->nth - 1)/params->nth;
+    const int64_t end     = std::min(n_units, (params->ith + 1)*n_per);
+    for (int64_t u = params->ith*n_per; u < end;) {
+        const int64_t h  = u % a.n_head_kv;
+        const int64_t n  = std::min(a.n_head_kv - h, end - u);
+        const int64_t row = u/a.n_head_kv;
+        attend_listed(a, row % a.n_tokens, row/a.n_tokens, h, h + n, partials, scratch);
+        u += n;
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// dense mode
+// all visible cells
 
-// running softmax of one query over a part of the cells
-struct partial {
-    float   max;
-    float   sum;
-    float * acc; // [dv], unnormalised
-};
+size_t n_dense_partials(const attn_args & a) { return a.n_tokens*a.n_stream*n_listed_partials(a); } // floats per thread
 
-size_t n_partial(const attn_args & a) { // floats per thread: the partial of every (query, head)
-    return a.n_tokens*a.n_stream*a.n_head*(2 + a.dv);
-}
-
-size_t n_dense_scratch(const attn_args & a) { // floats per thread
-    return a.n_group*N_CHUNK + N_CHUNK*std::max(a.dk, a.dv);
-}
-
-float mask_at(const attn_args & a, int64_t cell, int64_t t, int64_t s) {
-    const char * p = (const char *) a.mask->data + t*a.mask->nb[1] + s*a.mask->nb[3];
-    return a.mask->type == GGML_TYPE_F16 ? GGML_CPU_FP16_TO_FP32(((const ggml_fp16_t *) p)[cell]) : ((const float *) p)[cell];
-}
-
-// adds n visible cells of one K/V head to the partials of its query heads
-void attend_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t t, int64_t h_kv, int64_t s, float * part, float * scratch) {
-    float * p    = scratch;                // [n_group][N_CHUNK]
-    float * tmp  = p + a.n_group*N_CHUNK;
-    const int64_t h0 = h_kv*a.n_group;
-
-    for (int64_t i = 0; i < n; ++i) {
-        const float * k = row_f32(a.k, a.row(a.k, cells[i], h_kv, s), a.dk, tmp);
-        for (int64_t g = 0; g < a.n_group; ++g) {
-            p[g*N_CHUNK + i] = a.logit(dot(k, a.query(t, h0 + g, s), a.dk));
-        }
+// cells of [j0, j1) that the mask shows
+int64_t visible_cells(const attn_args & a, int64_t j0, int64_t j1, int64_t t, int64_t s, int32_t * cells) {
+    const char * row = (const char *) a.mask->data + t*a.mask->nb[1] + s*a.mask->nb[3];
+    int64_t n = 0;
+    for (int64_t j = j0; j < j1; ++j) {
+        const bool hidden = a.mask->type == GGML_TYPE_F16 ? ((const ggml_fp16_t *) row)[j] == 0xFC00 : ((const float *) row)[j] == -INFINITY;
+        cells[n] = (int32_t) j;
+        n += !hidden;
     }
-    for (int64_t g = 0; g < a.n_group; ++g) {
-        float * ms = part + (h0 + g)*(2 + a.dv);
-        float max = ms[0];
-        for (int64_t i = 0; i < n; ++i) {
-            max = std::max(max, p[g*N_CHUNK + i]);
-        }
-        const float keep = ms[0] == -INFINITY ? 0.0f : std::exp(ms[0] - max);
-        ms[1] = ms[1]*keep + (float) ggml_vec_soft_max_f32((int) n, p + g*N_CHUNK, p + g*N_CHUNK, max);
-        ms[0] = max;
-        if (keep != 1.0f) {
-            scale(ms + 2, keep, a.dv);
-        }
-    }
-    for (int64_t i = 0; i < n; ++i) {
-        const float * v = row_f32(a.v, a.row(a.v, cells[i], h_kv, s), a.dv, tmp);
-        for (int64_t g = 0; g < a.n_group; ++g) {
-            axpy(part + (h0 + g)*(2 + a.dv) + 2, p[g*N_CHUNK + i], v, a.dv);
-        }
-    }
+    return n;
 }
 
 void attend_dense(const attn_args & a, const ggml_compute_params * params) {
@@ -187,28 +345,29 @@ void attend_dense(const attn_args & a, const ggml_compute_params * params) {
     const int64_t c0     = std::min(a.n_kv, n_per*params->ith);
     const int64_t c1     = std::min(a.n_kv, c0 + n_per);
 
-    float * parts   = (float *) params->wdata;
-    float * mine    = parts + params->ith*n_partial(a);
-    float * scratch = parts + params->nth*n_partial(a) + params->ith*n_dense_scratch(a);
+    float * all     = (float *) params->wdata;
+    float * mine    = all + params->ith*n_dense_partials(a);
+    float * scratch = all + params->nth*n_dense_partials(a) + params->ith*n_scratch(a);
+    const size_t k_bytes = ggml_row_size(a.k->type, a.dk)*a.n_head_kv;
+    const size_t v_bytes = ggml_row_size(a.v->type, a.dv)*a.n_head_kv;
 
     for (int64_t i = 0; i < n_rows*a.n_head; ++i) {
-        float * ms = mine + i*(2 + a.dv);
-        std::fill(ms, ms + 2 + a.dv, 0.0f);
-        ms[0] = -INFINITY;
+        partial_reset(partial_at(mine, i, a.dv), a.dv);
     }
     for (int64_t j0 = c0; j0 < c1; j0 += N_CHUNK) {
         for (int64_t r = 0; r < n_rows; ++r) {
             const int64_t t = r % a.n_tokens;
             const int64_t s = r/a.n_tokens;
             int32_t cells[N_CHUNK];
-            int64_t n = 0;
-            for (int64_t j = j0; j < std::min(c1, j0 + N_CHUNK); ++j) {
-                if (mask_at(a, j, t, s) != -INFINITY) {
-                    cells[n++] = (int32_t) j;
-                }
+            const int64_t n = visible_cells(a, j0, std::min(c1, j0 + N_CHUNK), t, s, cells);
+            for (int64_t i = 0; i < n; ++i) { // whole rows, front to back: the heads below touch them at a stride
+                prefetch(a.row(a.k, cells[i], 0, s), k_bytes);
+            }
+            for (int64_t i = 0; i < n; ++i) {
+                prefetch(a.row(a.v, cells[i], 0, s), v_bytes);
             }
             for (int64_t h = 0; n > 0 && h < a.n_head_kv; ++h) {
-                attend_chunk(a, cells, n, t, h, s, mine + r*a.n_head*(2 + a.dv), scratch);
+                attend_chunk(a, cells, n, t, h, s, mine + r*n_listed_partials(a), scratch);
             }
         }
     }
@@ -218,27 +377,7 @@ void attend_dense(const attn_args & a, const ggml_compute_params * params) {
     for (int64_t i = params->ith; i < n_rows*a.n_head; i += params->nth) {
         const int64_t h = i % a.n_head;
         const int64_t r = i/a.n_head;
-        float * res = a.result(r % a.n_tokens, h, r/a.n_tokens);
-        std::fill(res, res + a.dv, 0.0f);
-
-        float max = a.sinks ? ((const float *) a.sinks->data)[h] : -INFINITY;
-        const float sink = max;
-        for (int th = 0; th < params->nth; ++th) {
-            max = std::max(max, parts[th*n_partial(a) + i*(2 + a.dv)]);
-        }
-        if (max == -INFINITY) {
-            continue;
-        }
-        float sum = sink == -INFINITY ? 0.0f : std::exp(sink - max);
-        for (int th = 0; th < params->nth; ++th) {
-            const float * ms = parts + th*n_partial(a) + i*(2 + a.dv);
-            if (ms[0] != -INFINITY) {
-                const float w = std::exp(ms[0] - max);
-                sum += w*ms[1];
-                axpy(res, w, ms + 2, a.dv);
-            }
-        }
-        scale(res, 1.0f/sum, a.dv);
+        finish_head(a, partial_at(all, i, a.dv), params->nth, n_dense_partials(a), r % a.n_tokens, h, r/a.n_tokens);
     }
 }
 
@@ -246,24 +385,15 @@ void attend_dense(const attn_args & a, const ggml_compute_params * params) {
 
 size_t ggml_ann_attn_work_size(const ggml_tensor * op, int n_tasks) {
     const attn_args a(const_cast<ggml_tensor *>(op));
-    const size_t n_floats = a.candidates ? n_scratch(a) : n_partial(a) + n_dense_scratch(a);
-    return n_tasks*n_floats*sizeof(float);
+    const size_t n_partials = a.candidates ? n_listed_partials(a) : n_dense_partials(a);
+    return n_tasks*(n_partials + n_scratch(a))*sizeof(float);
 }
 
 void ggml_compute_forward_ann_attn(const ggml_compute_params * params, ggml_tensor * dst) {
     const attn_args a(dst);
-    if (!a.candidates) {
+    if (a.candidates) {
+        attend_listed(a, params);
+    } else {
         attend_dense(a, params);
-        return;
-    }
-    float * scratch = (float *) params->wdata + params->ith*n_scratch(a);
-
-    const int64_t n_units = a.n_stream*a.n_tokens*a.n_head_kv;
-    const int64_t n_per   = (n_units + params->nth - 1)/params->nth;
-    for (int64_t u = params->ith*n_per; u < std::min(n_units, (params->ith + 1)*n_per); ++u) {
-        const int64_t h = u % a.n_head_kv;
-        const int64_t t = u/a.n_head_kv % a.n_tokens;
-        const int64_t s = u/a.n_head_kv/a.n_tokens;
-        attend_unit(a, t, h, s, scratch);
     }
 }

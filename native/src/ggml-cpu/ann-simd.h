@@ -44,6 +44,40 @@ inline float sum(vf v) {
 #endif
 }
 
+inline vf max(vf a, vf b) { return a > b ? a : b; }
+
+// res[i] = sum of v[i], for four vectors at once
+inline void sum4(const vf * v, float * res) {
+#if defined(__AVX__) && !defined(__AVX512F__)
+    const __m256 a = _mm256_hadd_ps((__m256) v[0], (__m256) v[1]);
+    const __m256 b = _mm256_hadd_ps((__m256) v[2], (__m256) v[3]);
+    const __m256 c = _mm256_hadd_ps(a, b);
+    _mm_storeu_ps(res, _mm_add_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1)));
+#else
+    for (int i = 0; i < 4; ++i) {
+        res[i] = sum(v[i]);
+    }
+#endif
+}
+
+inline float max_of(const float * x, int64_t n) {
+    float m = -INFINITY;
+    int64_t i = 0;
+    if (n >= VF) {
+        vf v = load(x);
+        for (i = VF; i + VF <= n; i += VF) {
+            v = max(v, load(x + i));
+        }
+        for (int j = 0; j < VF; ++j) {
+            m = m > v[j] ? m : v[j];
+        }
+    }
+    for (; i < n; ++i) {
+        m = m > x[i] ? m : x[i];
+    }
+    return m;
+}
+
 // VF values of f16
 inline vf load_f16(const ggml_fp16_t * p) {
 #if defined(__AVX512F__)
@@ -59,40 +93,40 @@ inline vf load_f16(const ggml_fp16_t * p) {
 #endif
 }
 
-// n is a multiple of VF in all of these unless said otherwise; the tail is scalar
+inline vf    load_any(const float * p)        { return load(p); }
+inline vf    load_any(const ggml_fp16_t * p)  { return load_f16(p); }
+inline float scalar_of(float x)               { return x; }
+inline float scalar_of(ggml_fp16_t x)         { return GGML_CPU_FP16_TO_FP32(x); }
 
-inline float dot(const float * a, const float * b, int64_t n) {
+// n need not be a multiple of VF in any of these: the tail is scalar
+
+template <typename T> float dot(const T * a, const float * b, int64_t n) {
     vf s0 = {}, s1 = {};
     int64_t i = 0;
     for (; i + 2*VF <= n; i += 2*VF) {
-        s0 += load(a + i)*load(b + i);
-        s1 += load(a + i + VF)*load(b + i + VF);
+        s0 += load_any(a + i)*load(b + i);
+        s1 += load_any(a + i + VF)*load(b + i + VF);
     }
     for (; i + VF <= n; i += VF) {
-        s0 += load(a + i)*load(b + i);
+        s0 += load_any(a + i)*load(b + i);
     }
     float s = sum(s0 + s1);
     for (; i < n; ++i) {
-        s += a[i]*b[i];
+        s += scalar_of(a[i])*b[i];
     }
     return s;
 }
 
-inline float dot(const ggml_fp16_t * a, const float * b, int64_t n) {
-    vf s0 = {}, s1 = {};
-    int64_t i = 0;
-    for (; i + 2*VF <= n; i += 2*VF) {
-        s0 += load_f16(a + i)*load(b + i);
-        s1 += load_f16(a + i + VF)*load(b + i + VF);
+// res[i] = dot(a[i], b) of four vectors, d a multiple of 32
+template <typename T> void dot4(const T * const * a, const float * b, int64_t d, float * res) {
+    vf acc[4] = {};
+    for (int64_t e = 0; e < d; e += VF) {
+        const vf x = load(b + e);
+        for (int i = 0; i < 4; ++i) {
+            acc[i] += load_any(a[i] + e)*x;
+        }
     }
-    for (; i + VF <= n; i += VF) {
-        s0 += load_f16(a + i)*load(b + i);
-    }
-    float s = sum(s0 + s1);
-    for (; i < n; ++i) {
-        s += GGML_CPU_FP16_TO_FP32(a[i])*b[i];
-    }
-    return s;
+    sum4(acc, res);
 }
 
 // y += a*x
@@ -143,37 +177,48 @@ struct query_i16 {
     }
 };
 
-// n is a multiple of 32
-inline float dot(const block_q8_0 * a, const query_i16 & b, int64_t n) {
-    float s = 0.0f;
+// Four keys at once: the sum over a block's 32 products, times its scale, is added lane by lane and reduced at the end.
+// d is a multiple of 32.
+inline void dot4(const block_q8_0 * const * a, const query_i16 & b, int64_t d, float * res) {
 #if defined(__AVX512BW__)
-    vf acc = {};
-    for (int64_t i = 0; i < n/32; ++i) {
-        const __m512i k = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) a[i].qs));
-        const __m512i p = _mm512_madd_epi16(k, _mm512_loadu_si512(b.q + i*32));
-        acc += (vf) _mm512_cvtepi32_ps(p)*splat(_cvtsh_ss(a[i].d));
-    }
-    s = sum(acc);
-#elif defined(__AVX2__) && defined(__F16C__)
-    __m256 acc = _mm256_setzero_ps();
-    for (int64_t i = 0; i < n/32; ++i) {
-        const __m256i k0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (a[i].qs)));
-        const __m256i k1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (a[i].qs + 16)));
-        const __m256i p0 = _mm256_madd_epi16(k0, _mm256_loadu_si256((const __m256i *) (b.q + i*32)));
-        const __m256i p1 = _mm256_madd_epi16(k1, _mm256_loadu_si256((const __m256i *) (b.q + i*32 + 16)));
-        acc = _mm256_fmadd_ps(_mm256_cvtepi32_ps(_mm256_add_epi32(p0, p1)), _mm256_set1_ps(_cvtsh_ss(a[i].d)), acc);
-    }
-    s = sum((vf) acc);
-#else
-    for (int64_t i = 0; i < n/32; ++i) {
-        int32_t p = 0;
-        for (int j = 0; j < 32; ++j) {
-            p += (int32_t) a[i].qs[j]*b.q[i*32 + j];
+    vf acc[4] = {};
+    for (int64_t e = 0; e < d/32; ++e) {
+        const __m512i q = _mm512_loadu_si512(b.q + e*32);
+        for (int i = 0; i < 4; ++i) {
+            const __m512i k = _mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) a[i][e].qs));
+            acc[i] += (vf) _mm512_cvtepi32_ps(_mm512_madd_epi16(k, q))*splat(_cvtsh_ss(a[i][e].d));
         }
-        s += (float) p*GGML_CPU_FP16_TO_FP32(a[i].d);
+    }
+    sum4(acc, res);
+#elif defined(__AVX2__) && defined(__F16C__)
+    vf acc[4] = {};
+    for (int64_t e = 0; e < d/32; ++e) {
+        const __m256i q0 = _mm256_loadu_si256((const __m256i *) (b.q + e*32));
+        const __m256i q1 = _mm256_loadu_si256((const __m256i *) (b.q + e*32 + 16));
+        for (int i = 0; i < 4; ++i) {
+            const __m256i k0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (a[i][e].qs)));
+            const __m256i k1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (a[i][e].qs + 16)));
+            const __m256i p  = _mm256_add_epi32(_mm256_madd_epi16(k0, q0), _mm256_madd_epi16(k1, q1));
+            acc[i] = (vf) _mm256_fmadd_ps(_mm256_cvtepi32_ps(p), _mm256_set1_ps(_cvtsh_ss(a[i][e].d)), (__m256) acc[i]);
+        }
+    }
+    sum4(acc, res);
+#else
+    for (int i = 0; i < 4; ++i) {
+        float s = 0.0f;
+        for (int64_t e = 0; e < d/32; ++e) {
+            int32_t p = 0;
+            for (int j = 0; j < 32; ++j) {
+                p += (int32_t) a[i][e].qs[j]*b.q[e*32 + j];
+            }
+            s += (float) p*GGML_CPU_FP16_TO_FP32(a[i][e].d);
+        }
+        res[i] = s;
     }
 #endif
-    return s*b.d;
+    for (int i = 0; i < 4; ++i) {
+        res[i] *= b.d;
+    }
 }
 
 } // namespace ann

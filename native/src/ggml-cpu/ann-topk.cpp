@@ -103,7 +103,19 @@ void collect(collector & c, const float * scores, int64_t c0, int64_t n) {
     }
 }
 
-// one query against cells [c0, c1), keys read in place
+// scores of n cells from c0, keys read in place; query: float of f16 and f32 keys, query_i16 of q8_0 keys
+template <typename T, typename Q>
+void score(const topk_args & a, int64_t s, int64_t c0, int64_t n, const Q & query, float * scores) {
+    for (int64_t j = 0; j < n; j += 4) {
+        const T * k[4];
+        for (int64_t i = 0; i < 4; ++i) {
+            k[i] = (const T *) a.key(c0 + std::min(j + i, n - 1), s); // past the end: the last one again
+        }
+        dot4(k, query, a.d, scores + j);
+    }
+}
+
+// one query against cells [c0, c1)
 void scan(const topk_args & a, int64_t row, int64_t c0, int64_t c1, collector & c) {
     const float * q = a.at<float>(a.q, row);
     const int64_t s = row/a.n_tokens;
@@ -113,28 +125,16 @@ void scan(const topk_args & a, int64_t row, int64_t c0, int64_t c1, collector & 
         qi.set(q, a.d);
     }
 
-    float scores[N_TILE];
+    float scores[N_TILE + 4];
     for (int64_t t0 = c0; t0 < c1; t0 += N_TILE) {
         const int64_t n = std::min(N_TILE, c1 - t0);
         if (!any_visible(a, row, t0, n)) {
             continue;
         }
         switch (a.k->type) {
-            case GGML_TYPE_Q8_0:
-                for (int64_t j = 0; j < n; ++j) {
-                    scores[j] = dot((const block_q8_0 *) a.key(t0 + j, s), qi, a.d);
-                }
-                break;
-            case GGML_TYPE_F16:
-                for (int64_t j = 0; j < n; ++j) {
-                    scores[j] = dot((const ggml_fp16_t *) a.key(t0 + j, s), q, a.d);
-                }
-                break;
-            default:
-                for (int64_t j = 0; j < n; ++j) {
-                    scores[j] = dot((const float *) a.key(t0 + j, s), q, a.d);
-                }
-                break;
+            case GGML_TYPE_Q8_0: score<block_q8_0> (a, s, t0, n, qi, scores); break;
+            case GGML_TYPE_F16:  score<ggml_fp16_t>(a, s, t0, n, q,  scores); break;
+            default:             score<float>      (a, s, t0, n, q,  scores); break;
         }
         apply_mask(a, row, t0, n, scores);
         collect(c, scores, t0, n);

@@ -125,16 +125,27 @@ ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m
     return x;
 }
 
+// Full attention of few queries on the CPU, in a graph that searches elsewhere: our op reads the cache front to back,
+// upstream's goes head by head, several times slower at depth (docs/notes/2026-11-25-cpu-kernels.md). Not in a dense
+// graph, which stays upstream's bit for bit.
+bool ann_use_dense_op(const llm_graph_context & g, const ggml_tensor * k) {
+    constexpr int64_t n_tokens_max = 8;
+    return g.ann.inp->sparse && g.n_tokens <= n_tokens_max && ggml_backend_buffer_is_host(k->view_src->buffer);
+}
+
 } // namespace
 
 void llama_ann_build_search(const llm_graph_context & g, const llama_layer & layer, ggml_tensor * cur, int il) {
     const auto * mctx = ann_context(g);
-    if (!mctx || !mctx->get_cache()->get_model().has_search(il)) {
+    if (!mctx) {
         return;
     }
     const auto * kv = mctx->get_cache();
     const auto & m  = kv->get_model();
     auto * inp = ann_input(g, mctx);
+    if (!m.has_search(il)) {
+        return;
+    }
 
     llama_ann_graph::vectors res;
     res.k = ann_project(g, m, layer.indexer_attn_k, cur, inp->pos);
@@ -161,7 +172,7 @@ ggml_tensor * llama_ann_build_attn(
         int           il) {
     const auto * mctx = ann_context(g);
     const auto vectors = g.ann.layers.find(il);
-    if (!mctx || vectors == g.ann.layers.end()) {
+    if (!mctx || !g.ann.inp) {
         return nullptr;
     }
     if (kq_b) {
@@ -171,11 +182,9 @@ ggml_tensor * llama_ann_build_attn(
     const auto & params = kv->get_params();
     ggml_context * ctx0 = g.ctx0;
 
-    ggml_build_forward_expand(g.gf, mctx->get_twin()->cpy_k(ctx0, vectors->second.k, inp->get_k_idxs(), il));
-    kv->mark_hooked(il);
-
-    if (!vectors->second.q) {
-        return nullptr;
+    if (vectors != g.ann.layers.end()) {
+        ggml_build_forward_expand(g.gf, mctx->get_twin()->cpy_k(ctx0, vectors->second.k, inp->get_k_idxs(), il));
+        kv->mark_hooked(il);
     }
 
     // as build_attn_mha: tokens of a stream lie together
@@ -185,21 +194,34 @@ ggml_tensor * llama_ann_build_attn(
     k = ggml_permute(ctx0, k, 0, 2, 1, 3);
     v = ggml_permute(ctx0, v, 0, 2, 1, 3);
 
-    const int64_t d = kv->get_model().n_embd_search;
-    ggml_tensor * q_search = ggml_reshape_4d(ctx0, vectors->second.q, d, g.n_tokens/n_stream, 1, n_stream);
-    ggml_tensor * k_search = ggml_permute(ctx0, mctx->get_twin()->get_k(ctx0, il), 0, 2, 1, 3);
-
     const float softcap = g.hparams.attn_soft_cap ? g.hparams.f_attn_logit_softcapping : 0.0f;
     ggml_tensor * mask  = inp->get_kq_mask();
-
-    ggml_tensor * candidates = ggml_ann_topk(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k);
-    g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
 
     auto on_cpu_if_kept_there = [&](ggml_tensor * t) {
         if (!g.cparams.offload_kqv) {
             ggml_backend_sched_set_tensor_backend(g.sched, t, g.backend_cpu);
         }
     };
+    auto attend = [&](ggml_tensor * candidates) {
+        ggml_tensor * cur = ggml_ann_attn(ctx0, q, k, v, candidates, candidates ? nullptr : mask, sinks, kq_scale, softcap);
+        g.cb(cur, LLAMA_ANN_NODE_ATTN, il);
+        on_cpu_if_kept_there(cur);
+        cur = ggml_reshape_2d(ctx0, cur, cur->ne[0]*cur->ne[1], cur->ne[2]*cur->ne[3]);
+        ggml_build_forward_expand(g.gf, cur);
+        return cur;
+    };
+
+    const bool searched = vectors != g.ann.layers.end() && vectors->second.q;
+    if (!searched) {
+        return ann_use_dense_op(g, k) ? attend(nullptr) : nullptr;
+    }
+
+    const int64_t d = kv->get_model().n_embd_search;
+    ggml_tensor * q_search = ggml_reshape_4d(ctx0, vectors->second.q, d, g.n_tokens/n_stream, 1, n_stream);
+    ggml_tensor * k_search = ggml_permute(ctx0, mctx->get_twin()->get_k(ctx0, il), 0, 2, 1, 3);
+
+    ggml_tensor * candidates = ggml_ann_topk(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k);
+    g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
     on_cpu_if_kept_there(candidates);
 
     if (params.measure) {
@@ -208,15 +230,5 @@ ggml_tensor * llama_ann_build_attn(
         on_cpu_if_kept_there(measure);
         ggml_build_forward_expand(g.gf, measure);
     }
-    if (!g.ann.inp->sparse) {
-        return nullptr; // measured only
-    }
-
-    ggml_tensor * cur = ggml_ann_attn(ctx0, q, k, v, candidates, nullptr, sinks, kq_scale, softcap);
-    g.cb(cur, LLAMA_ANN_NODE_ATTN, il);
-    on_cpu_if_kept_there(cur);
-
-    cur = ggml_reshape_2d(ctx0, cur, cur->ne[0]*cur->ne[1], cur->ne[2]*cur->ne[3]);
-    ggml_build_forward_expand(g.gf, cur);
-    return cur;
+    return g.ann.inp->sparse ? attend(candidates) : nullptr; // not sparse: measured only
 }
