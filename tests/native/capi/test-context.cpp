@@ -20,37 +20,39 @@ void set_search(ann_context * c, int32_t mode, int32_t top_k = 0, int32_t n_sink
 
 TEST("K >= visible cells gives the dense logits, every cache type within its own error") {
     // Two comparisons. With f32 weights nothing but attention differs: f16 and f32 caches agree to the rounding of
-    // upstream's f16 query and accumulator; with quantised K upstream quantises the query too, this op does not. With the
-    // q8_0 weights of the file each product quantises its activations, so that a rounding in one layer flips a few int8
-    // steps in the next: the floor of any two implementations, here about 1e-2.
-    struct row { const char * k; const char * v; const char * s; int32_t flash; double f32_weights, q8_0_weights; };
+    // upstream's f16 query and accumulator (1e-3); with quantised K upstream quantises the query as well, this op does
+    // not, and the difference stays within twice what the cache type itself costs, measured here against an f16 cache.
+    // With the q8_0 weights of the file each product quantises its activations, so that a rounding in one layer flips a
+    // few int8 steps in the next: a floor of about 1e-2 under any two implementations.
+    struct row { const char * k; const char * v; const char * s; int32_t flash; };
     const row rows[] = {
-        { "f16",  "f16",  "f16",  -1, 1e-3, 2e-2 }, { "f16",  "f16",  "f16",   0, 1e-3, 2e-2 }, { "f32",  "f32",  "f32",   0, 1e-3, 2e-2 },
-        { "f16",  "f16",  "q8_0",  1, 1e-3, 2e-2 }, { "q8_0", "q8_0", "q8_0",  1, 1e-2, 2e-2 }, { "q4_0", "q4_0", "f16",   1, 3e-2, 4e-2 },
-        { "q8_0", "f16",  "f16",   0, 1e-2, 2e-2 },
+        { "f16",  "f16",  "f16",  -1 }, { "f16",  "f16",  "f16",   0 }, { "f32",  "f32",  "f32",   0 }, { "f16",  "f16",  "q8_0",  1 },
+        { "q8_0", "q8_0", "q8_0",  1 }, { "q4_0", "q4_0", "f16",   1 }, { "q8_0", "f16",  "f16",   0 },
     };
-    for (const row & r : rows) {
-        for (ann_model * m : { f32_model(), model() }) {
-            const auto tokens = slice(0, 700);
-            std::vector<std::vector<float>> res;
-            for (int32_t mode : { ANN_SEARCH_DENSE, ANN_SEARCH_EXACT }) {
-                auto p = params(1024, mode, 1024);
-                std::snprintf(p.type_k, sizeof(p.type_k), "%s", r.k);
-                std::snprintf(p.type_v, sizeof(p.type_v), "%s", r.v);
-                std::snprintf(p.type_search, sizeof(p.type_search), "%s", r.s);
-                p.flash_attention = r.flash;
-                p.search.min_context = 0; // or nothing would be sparse
-                auto c = create(p, m);
-                res.push_back(feed(c.get(), tokens));
-                OK(try_decode(c.get(), { 17 }, &e_));
-                res.push_back(logits(c.get()));
+    auto run = [](const row & r, int32_t mode, ann_model * m) {
+        auto p = params(1024, mode, 1024);
+        std::snprintf(p.type_k, sizeof(p.type_k), "%s", r.k);
+        std::snprintf(p.type_v, sizeof(p.type_v), "%s", r.v);
+        std::snprintf(p.type_search, sizeof(p.type_search), "%s", r.s);
+        p.flash_attention = r.flash;
+        p.search.min_context = 0; // or nothing would be sparse
+        auto c = create(p, m);
+        std::vector<std::vector<float>> res = { feed(c.get(), slice(0, 700)) };
+        OK(try_decode(c.get(), { 17 }, &e_));
+        res.push_back(logits(c.get()));
+        return res;
+    };
+    for (ann_model * m : { f32_model(), model() }) {
+        const auto f16 = run(rows[0], ANN_SEARCH_DENSE, m);
+        for (const row & r : rows) {
+            const auto dense = run(r, ANN_SEARCH_DENSE, m), exact = run(r, ANN_SEARCH_EXACT, m);
+            for (size_t i = 0; i < 2; ++i) {
+                const double own = relative(f16[i], dense[i]), error = relative(dense[i], exact[i]);
+                std::printf("     %s weights, %s/%s/%s fa %2d, %s: %.1e (the type costs %.1e)\n", m == model() ? "q8_0" : "f32 ",
+                    r.k, r.v, r.s, r.flash, i == 0 ? "prefill" : "decode ", error, own);
+                CHECK_LE(error, std::max(2*own, m == model() ? 2e-2 : 1e-3));
+                CHECK(error > 0.0); // the two paths really differ
             }
-            const double tolerance = m == model() ? r.q8_0_weights : r.f32_weights;
-            std::printf("     %s weights, %s/%s/%s fa %d: prefill %.2e decode %.2e\n", m == model() ? "q8_0" : "f32", r.k, r.v, r.s, r.flash,
-                relative(res[0], res[2]), relative(res[1], res[3]));
-            CHECK_LE(relative(res[0], res[2]), tolerance);
-            CHECK_LE(relative(res[1], res[3]), tolerance);
-            CHECK(relative(res[0], res[2]) > 0.0); // the two paths really differ
         }
     }
 }
