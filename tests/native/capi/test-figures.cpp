@@ -17,7 +17,7 @@ double log_sum_exp(const float * x, size_t n) {
     }
     double sum = 0.0;
     for (size_t i = 0; i < n; ++i) {
-        sum += std::exp((double) x[i] - max);
+        sum += std::exp(x[i] - max); // in float: 8192 terms, 1e-7 each
     }
     return max + std::log(sum);
 }
