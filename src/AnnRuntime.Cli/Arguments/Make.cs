@@ -25,32 +25,24 @@ internal static class Make
             CustomParser = result => ParseInteger(result, name, minimum, maximum) ?? defaultValue,
         };
 
-    /// <summary>A list of whole numbers, separated by commas.</summary>
-    public static Option<int[]?> Integers(string name, string description, int minimum, int[]? defaultValue = null) => new(name)
+    /// <summary>A list of whole numbers, separated by commas; null when it is not given.</summary>
+    /// <remarks>A list, not an array: an absent array would be read as an empty one.</remarks>
+    public static Option<IReadOnlyList<int>?> Integers(
+        string name, string description, int minimum, params int[] defaultValue)
     {
-        Description = description,
-        HelpName = "N,N,...",
-        DefaultValueFactory = _ => defaultValue,
-        CustomParser = result =>
+        Option<IReadOnlyList<int>?> option = new(name)
         {
-            string text = result.Tokens[^1].Value;
-            var numbers = new List<int>();
-            foreach (string part in text.Split(',', StringSplitOptions.TrimEntries))
-            {
-                if (!int.TryParse(part, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number)
-                    || number < minimum)
-                {
-                    result.AddError(
-                        $"{name} is '{text}'; it must be whole numbers of at least {minimum}, separated by commas.");
-                    return null;
-                }
+            Description = description,
+            HelpName = "N,N,...",
+            CustomParser = result => ParseIntegers(result, name, minimum),
+        };
+        if (defaultValue.Length > 0)
+        {
+            option.DefaultValueFactory = _ => defaultValue;
+        }
 
-                numbers.Add(number);
-            }
-
-            return [.. numbers];
-        },
-    };
+        return option;
+    }
 
     /// <summary>A number with a default.</summary>
     public static Option<float> Number(string name, string description, float minimum, float maximum, float defaultValue) => new(name)
@@ -112,6 +104,26 @@ internal static class Make
 
     private static string AnyOf(string[] values) =>
         string.Join(", ", values[..^1]) + (values.Length > 1 ? " or " : "") + values[^1];
+
+    private static IReadOnlyList<int>? ParseIntegers(ArgumentResult result, string name, int minimum)
+    {
+        string text = result.Tokens[^1].Value;
+        var numbers = new List<int>();
+        foreach (string part in text.Split(',', StringSplitOptions.TrimEntries))
+        {
+            if (!int.TryParse(part, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number)
+                || number < minimum)
+            {
+                result.AddError(
+                    $"{name} is '{text}'; it must be whole numbers of at least {minimum}, separated by commas.");
+                return null;
+            }
+
+            numbers.Add(number);
+        }
+
+        return [.. numbers.Distinct()];
+    }
 
     private static int? ParseInteger(ArgumentResult result, string name, int minimum, int maximum)
     {

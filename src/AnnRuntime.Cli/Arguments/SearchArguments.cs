@@ -25,7 +25,7 @@ internal sealed class SearchArguments
         "What the tokens of the prompt attend to. sparse: they search too. dense: to all cells. Default: sparse.",
         "sparse", "dense");
 
-    private readonly Option<int[]?> _layers = Make.Integers(
+    private readonly Option<IReadOnlyList<int>?> _layers = Make.Integers(
         "--layers", "Searched layers, a subset of the file's. Default: all of the file's.", 0);
 
     /// <summary>Adds the options; a verb that compares modes leaves mode and top-k to itself.</summary>

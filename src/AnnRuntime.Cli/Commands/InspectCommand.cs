@@ -62,7 +62,7 @@ internal static class InspectCommand
             info.Metric == SearchMetric.Cosine ? "cosine" : "ip",
             info.RotatedLength,
             info.RotationBase,
-            description.Search);
+            description.Search ?? new Dictionary<string, JsonElement>());
         return new InspectReport(
             model.Path,
             description.Description,

@@ -8,8 +8,8 @@ internal static class RecallCommand
     public static Command Create()
     {
         var model = new ModelArguments();
-        Option<int[]?> lengths = Make.Integers(
-            "--lengths", "Tokens of the prompts.", 64, [1024, 2048, 4096, 8192]);
+        Option<IReadOnlyList<int>?> lengths = Make.Integers(
+            "--lengths", "Tokens of the prompts.", 64, 1024, 2048, 4096, 8192);
         Option<int> count = Make.Integer(
             "--prompts", "Prompts per length and needle, each with the next seed.", 1, 1000, 1);
         Option<int> seed = Make.Integer("--seed", "Seed of the first prompt.", 0, int.MaxValue, 1);
@@ -17,7 +17,7 @@ internal static class RecallCommand
             "--modes",
             "off: attention of unpatched llama.cpp. dense: search keys kept, full attention. exact: exact search.",
             ["off", "dense", "exact"], ["off", "exact"]);
-        Option<int[]?> topK = Make.Integers("--top-k", "K of the mode exact, each is a variant. Default: the file's.", 1);
+        Option<IReadOnlyList<int>?> topK = Make.Integers("--top-k", "K of the mode exact, each is a variant. Default: the file's.", 1);
         string[] positions = [.. Enum.GetNames<NeedlePosition>().Select(name => name.ToLowerInvariant())];
         Option<string[]> needles = Make.Choices(
             "--needles", "Where the password stands in the text.", positions, positions);

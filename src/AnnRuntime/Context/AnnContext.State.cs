@@ -50,7 +50,15 @@ public sealed partial class AnnContext
     /// <param name="state">What <see cref="SaveState(int?)"/> returned.</param>
     /// <param name="sequence">One sequence. Default null: the whole context.</param>
     /// <exception cref="StateException">Damaged, of another model, or of other cache types.</exception>
-    public void RestoreState(ReadOnlySpan<byte> state, int? sequence = null) => Handle.SetState(Number(sequence), state);
+    public void RestoreState(ReadOnlySpan<byte> state, int? sequence = null)
+    {
+        if (state.IsEmpty)
+        {
+            throw new StateException("The state is empty; it must have at least the bytes of its header.");
+        }
+
+        Handle.SetState(Number(sequence), state);
+    }
 
     /// <summary>Replaces a sequence, or the whole context, by a state read to the end of a stream.</summary>
     /// <param name="stream">A readable stream.</param>

@@ -208,13 +208,16 @@ public sealed class AnnSession : IAsyncDisposable
         {
             if (!cancellationToken.IsCancellationRequested)
             {
-                ObjectDisposedException.ThrowIf(_disposed, this);
-                ObjectDisposedException.ThrowIf(Context.IsDisposed, Context);
+                ThrowIfDisposed();
             }
 
             throw new OperationCanceledException("The generation was cancelled.", exception, cancellationToken);
         }
     }
 
-    private void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+    private void ThrowIfDisposed()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        ObjectDisposedException.ThrowIf(Context.IsDisposed, Context);
+    }
 }

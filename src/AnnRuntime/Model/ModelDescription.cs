@@ -14,8 +14,8 @@ public sealed record ModelDescription
     /// <summary>The file's metadata as text.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; init; } = new Dictionary<string, string>();
 
-    /// <summary>Search projections and where they come from, as the file says.</summary>
-    public IReadOnlyDictionary<string, JsonElement> Search { get; init; } = new Dictionary<string, JsonElement>();
+    /// <summary>Search projections and where they come from, as the file says; null for an ordinary model.</summary>
+    public IReadOnlyDictionary<string, JsonElement>? Search { get; init; }
 
     /// <summary>Memory of one token at the default cache types.</summary>
     public CacheBytesPerToken CacheBytesPerToken { get; init; } = new(0, 0, 0);
