@@ -21,7 +21,7 @@ public sealed class UsageTests
     [InlineData("recall --min-pass 101", "--min-pass is '101'; it must be a whole number in 0..100.")]
     [InlineData("generate", "Give the prompt with either -p TEXT or -f FILE")]
     [InlineData("generate -p x -f y", "Give the prompt with either -p TEXT or -f FILE")]
-    [InlineData("generate -p=", "The prompt is empty")]
+    [InlineData("generate -p ", "The prompt is empty")]
     public async Task A_wrong_argument_is_told(string line, string message)
     {
         (int code, string output, string error) =
