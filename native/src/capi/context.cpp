@@ -79,10 +79,10 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
         fail(ANN_ERROR_INVALID_ARGUMENT, "search.n_sink + search.n_window is %d + %d, expected at most search.top_k = %d, which counts them",
             res.n_sink, res.n_window, res.top_k);
     }
-    res.layers.assign((size_t) llama_model_n_layer(model), false);
+    res.layers.assign((size_t) llama_model_n_layer(model), 0);
     if (p.n_layers < 0) {
         for (int32_t il : m.layers) {
-            res.layers[(size_t) il] = true;
+            res.layers[(size_t) il] = 1;
         }
         return res;
     }
@@ -97,7 +97,7 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
             }
             fail(ANN_ERROR_INVALID_ARGUMENT, "search.layers[%d] is %d, expected a layer with search projections: %s", i, p.layers[i], known.c_str());
         }
-        res.layers[(size_t) p.layers[i]] = true;
+        res.layers[(size_t) p.layers[i]] = 1;
     }
     return res;
 }

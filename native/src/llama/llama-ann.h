@@ -22,7 +22,7 @@ struct llama_ann_params {
     bool    prefill_dense = false; // ubatches of more than one token per sequence attend to all cells
     int32_t min_context   = 0;     // dense while the cache (padded) holds fewer cells
 
-    std::vector<bool> layers;      // [n_layer] searched; a subset of the model's
+    std::vector<uint8_t> layers;   // [n_layer] 1 searched, 0 not; a subset of the model's
 
     bool measure = false;          // add ggml_ann_measure to every searched layer
     bool count   = false;          // keep llama_ann_counts

@@ -47,7 +47,7 @@ public:
     // to be called before the first find_always of a ubatch
     void forget_sorted() const { sorted_seq = -1; }
 
-    bool is_searched(int32_t il) const { return params.layers[il]; }
+    bool is_searched(int32_t il) const { return params.layers[il] != 0; }
 
     // which layers the graph builder reached; a layer it never reaches cannot be searched
     void mark_hooked(int32_t il) const { hooked[il] = true; }

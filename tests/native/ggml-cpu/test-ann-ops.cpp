@@ -394,6 +394,46 @@ TEST("attention: heads, dims, tokens, streams, threads, softcap, sinks; listed a
     }
 }
 
+TEST("random shapes: head sizes, groups, K from 1 to 4096, masks, streams, every cache type") {
+    std::mt19937 rng(2024);
+    auto pick = [&](std::initializer_list<int64_t> of) { return *(of.begin() + rng() % of.size()); };
+    const ggml_type types[] = { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q5_1, GGML_TYPE_IQ4_NL };
+    for (int i = 0; i < 60; ++i) {
+        attn_case c;
+        c.type_k    = types[rng() % 7];
+        c.type_v    = types[rng() % 7];
+        const bool quantised = ggml_is_quantized(c.type_k) || ggml_is_quantized(c.type_v);
+        c.dk        = quantised ? pick({ 64, 96, 128, 256 }) : pick({ 64, 80, 96, 112, 128, 192, 256 });
+        c.dv        = rng() % 2 ? c.dk : quantised ? pick({ 64, 128 }) : pick({ 40, 64, 128 });
+        c.n_head_kv = pick({ 1, 2, 3, 8 });
+        c.n_head    = c.n_head_kv*(1 + (int64_t) (rng() % 16));
+        c.n_kv      = 1 + (int64_t) (rng() % 4500);
+        c.n_list    = std::min<int64_t>(c.n_kv, pick({ 1, 2, 63, 64, 65, 128, 1000, 4096 }));
+        c.n_tokens  = pick({ 1, 1, 2, 5 });
+        c.n_stream  = pick({ 1, 1, 2 });
+        c.n_threads = (int) pick({ 1, 2, 3 });
+        c.dense     = rng() % 3 == 0;
+        c.softcap   = rng() % 5 == 0 ? 20.0f : 0.0f;
+        c.sinks     = rng() % 4 == 0;
+        check_attn(c, (uint32_t) i);
+    }
+    for (int i = 0; i < 120; ++i) {
+        topk_case c;
+        c.d         = 32*(1 + (int64_t) (rng() % 8));
+        c.n_kv      = 1 + (int64_t) (rng() % 6000);
+        c.n_tokens  = pick({ 1, 1, 2, 9, 33 });
+        c.n_stream  = pick({ 1, 1, 3 });
+        c.n_top_k   = (int32_t) pick({ 1, 2, 17, 128, 500, 4096 });
+        c.n_always  = (int32_t) std::min<int64_t>(c.n_top_k, pick({ 0, 0, 1, 36 }));
+        c.type      = (const ggml_type[]) { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }[rng() % 3];
+        c.type_mask = rng() % 2 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+        c.visible   = (const double[]) { 0.02, 0.5, 0.99, 1.0 }[rng() % 4];
+        c.ties      = rng() % 6 == 0;
+        c.n_threads = (int) pick({ 1, 2, 4 });
+        check_topk(c, (uint32_t) i);
+    }
+}
+
 TEST("measure: mass and recall of a choice against full attention") {
     std::mt19937 rng(3);
     const int64_t dk = 64, n_kv = 200, n_head = 4, n_tokens = 9, n_list = 30;

@@ -177,7 +177,7 @@ TEST("selection equals double precision in every position of a 2k prompt, all la
     params.top_k    = ann.top_k;
     params.n_sink   = ann.n_sink;
     params.n_window = ann.n_window;
-    params.layers.assign(12, true);
+    params.layers.assign(12, 1);
     llama_context_params cp = llama_context_default_params();
     cp.n_ctx = 2304;
     cp.n_threads = cp.n_threads_batch = 2;
