@@ -13,16 +13,23 @@ internal static class MergeCommand
         {
             Description = "Safetensors, or a PyTorch checkpoint, which is read without running any of it.",
         };
-        Option<string> output = new("--output", "-o") { Description = "GGUF to write.", Required = true, HelpName = "FILE" };
+        Option<string> output = new("--output", "-o")
+        {
+            Description = "GGUF to write.",
+            Required = true,
+            HelpName = "FILE",
+        };
         Option<string?> layers = new("--layers")
         {
-            Description = "Layers to take: all, or numbers and ranges such as 2,4,6 or 2-10. Default: all the file holds.",
+            Description = "Layers to take: all, or numbers and ranges such as 2,4,6 or 2-10. Default: all the "
+                + "file holds.",
             HelpName = "LIST",
         };
         SettingsArguments settings = new();
         Option<bool> force = new("--force") { Description = "Replace an existing output file." };
         Option<bool> json = JsonArgument.Create();
-        Command command = new("merge", "Puts search projections into a GGUF model; the base's tensors stay byte-identical.")
+        Command command = new(
+            "merge", "Puts search projections into a GGUF model; the base's tensors stay byte-identical.")
         {
             model, projections, output, layers,
         };

@@ -11,7 +11,9 @@ internal static class SplitCommand
         Argument<string> model = new("MODEL") { Description = "GGUF with search projections." };
         Option<string> output = new("--output", "-o")
         {
-            Description = "Safetensors file to write; merging it gives the same model.", Required = true, HelpName = "FILE",
+            Description = "Safetensors file to write; merging it gives the same model.",
+            Required = true,
+            HelpName = "FILE",
         };
         Option<string?> baseModel = new("--base")
         {

@@ -17,19 +17,31 @@ internal static class SynthCommand
         Option<string?> quant = Make.Choice("--quant", "Type of all matrices. Default: q8_0.", "f16", "q8_0", "q4_0");
         Option<string> layers = new("--ann-layers")
         {
-            Description = "Layers with search projections: all, none, numbers and ranges such as 2,4-6, or reserve:N, all but N that lie evenly.",
+            Description = "Layers with search projections: all, none, numbers and ranges such as 2,4-6, or "
+                + "reserve:N, all but N that lie evenly.",
             HelpName = "LIST",
             DefaultValueFactory = _ => "all",
         };
-        Option<int> searchLength = Make.Integer("--d-search", "Elements of a search vector, a multiple of 32.", 32, 1024, 128);
+        Option<int> searchLength = Make.Integer(
+            "--d-search", "Elements of a search vector, a multiple of 32.", 32, 1024, 128);
         Option<int> context = Make.Integer(
             "--ctx", "Context length in tokens that the file declares.", 1, int.MaxValue, 262144);
-        Option<ulong> seed = new("--seed") { Description = "Same options and seed, same file. Default: 0.", HelpName = "N" };
+        Option<ulong> seed = new("--seed")
+        {
+            Description = "Same options and seed, same file. Default: 0.",
+            HelpName = "N",
+        };
         SettingsArguments settings = new();
-        Option<string> output = new("--output", "-o") { Description = "GGUF to write.", Required = true, HelpName = "FILE" };
+        Option<string> output = new("--output", "-o")
+        {
+            Description = "GGUF to write.",
+            Required = true,
+            HelpName = "FILE",
+        };
         Option<bool> force = new("--force") { Description = "Replace an existing output file." };
         Option<bool> json = JsonArgument.Create();
-        Command command = new("synth", "Writes a model of random weights in the shape of a published one, for measuring speed only.")
+        Command command = new(
+            "synth", "Writes a model of random weights in the shape of a published one, for measuring speed only.")
         {
             shape, quant, layers, searchLength, context, seed,
         };

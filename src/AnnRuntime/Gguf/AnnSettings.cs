@@ -20,7 +20,9 @@ public sealed record AnnSettings
     /// <summary>Dimensions that RoPE rotates. Default null: none.</summary>
     public int? RopeDimensions { get; init; }
 
-    /// <summary>Base of the rotation's angles. Default null; merging then writes 10000 where dimensions are rotated.</summary>
+    /// <summary>
+    /// Base of the rotation's angles. Default null; merging then writes 10000 where dimensions are rotated.
+    /// </summary>
     public float? RopeFrequencyBase { get; init; }
 
     /// <summary>Last visible cells that are always attended. Default null: none.</summary>
@@ -65,12 +67,14 @@ public sealed record AnnSettings
 
         if (RopeDimensions is { } n && (n < 0 || n > searchLength || n % 2 != 0))
         {
-            throw new ArgumentException($"rope-dims is {n}; expected an even number from 0 to d_search, which is {searchLength}.");
+            throw new ArgumentException(
+                $"rope-dims is {n}; expected an even number from 0 to d_search, which is {searchLength}.");
         }
 
         if (RopeFrequencyBase is { } f && !(float.IsFinite(f) && f > 1))
         {
-            throw new ArgumentException($"rope-freq-base is {f.ToString(CultureInfo.InvariantCulture)}; expected a finite number above 1.");
+            throw new ArgumentException(
+                $"rope-freq-base is {f.ToString(CultureInfo.InvariantCulture)}; expected a finite number above 1.");
         }
 
         if (RopeFrequencyBase is not null && RopeDimensions is not > 0)
@@ -86,7 +90,8 @@ public sealed record AnnSettings
         if ((long)(Window ?? 0) + (Sinks ?? 0) > (TopK ?? AnnContract.DefaultTopK))
         {
             throw new ArgumentException(
-                $"window {Window ?? 0} and sinks {Sinks ?? 0} are more than top-k {TopK ?? AnnContract.DefaultTopK}, which counts them in.");
+                $"window {Window ?? 0} and sinks {Sinks ?? 0} are more than top-k "
+                    + $"{TopK ?? AnnContract.DefaultTopK}, which counts them in.");
         }
     }
 
@@ -104,15 +109,19 @@ public sealed record AnnSettings
         Config = metadata.GetString(AnnContract.ConfigKey),
     };
 
-    /// <summary>Reads the metadata texts of a safetensors file: the keys of this contract, or a training configuration.</summary>
+    /// <summary>
+    /// Reads the metadata texts of a safetensors file: the keys of this contract, or a training configuration.
+    /// </summary>
     /// <param name="texts">The texts of <c>__metadata__</c>.</param>
-    /// <param name="source">Path of the file; its name becomes the checkpoint of a file without keys of this contract.</param>
+    /// <param name="source">
+    /// Path of the file; its name becomes the checkpoint of a file without keys of this contract.
+    /// </param>
     /// <exception cref="TensorFileException">A text is not the number it must be.</exception>
     public static AnnSettings FromSafetensors(IReadOnlyDictionary<string, string> texts, string source)
     {
         if (!texts.ContainsKey(TopKText) && !texts.Keys.Any(k => k.StartsWith("ann_sparse.", StringComparison.Ordinal)))
         {
-            AnnSettings found = texts.TryGetValue("config", out string? config) ? FromConfig(config) : new AnnSettings();
+            AnnSettings found = texts.TryGetValue("config", out string? config) ? FromConfig(config) : new();
             return found with { Checkpoint = Path.GetFileName(source) };
         }
 
@@ -123,7 +132,8 @@ public sealed record AnnSettings
             RopeDimensions = Count(texts, AnnContract.RopeDimensionsKey, source),
             RopeFrequencyBase = !texts.TryGetValue(AnnContract.RopeFrequencyBaseKey, out string? f) ? null
                 : float.TryParse(f, NumberStyles.Float, CultureInfo.InvariantCulture, out float parsed) ? parsed
-                : throw new TensorFileException(source, -1, $"metadata {AnnContract.RopeFrequencyBaseKey} is '{f}'; expected a number"),
+                : throw new TensorFileException(
+                    source, -1, $"metadata {AnnContract.RopeFrequencyBaseKey} is '{f}'; expected a number"),
             Window = Count(texts, AnnContract.WindowKey, source),
             Sinks = Count(texts, AnnContract.SinksKey, source),
             Checkpoint = texts.GetValueOrDefault(AnnContract.CheckpointKey),
@@ -145,10 +155,9 @@ public sealed record AnnSettings
             return new AnnSettings
             {
                 TopK = Integer(Member(root, "top_k")),
-                Metric = Text(Member(root, "metric"))
-                    ?? (Text(Member(root, "score"))?.StartsWith("inner product", StringComparison.Ordinal) == true ? "ip" : null),
+                Metric = Text(Member(root, "metric")) ?? MetricOfScore(Text(Member(root, "score"))),
                 RopeDimensions = Integer(Member(rope, "dimension_count")),
-                RopeFrequencyBase = Member(rope, "freq_base") is { ValueKind: JsonValueKind.Number } f ? f.GetSingle() : null,
+                RopeFrequencyBase = Number(Member(rope, "freq_base")),
                 Window = Integer(Member(root, "window")),
                 Sinks = Integer(Member(root, "sinks")),
                 Config = config,
@@ -217,7 +226,15 @@ public sealed record AnnSettings
             : throw new TensorFileException(source, -1, $"metadata {key} is '{text}'; expected a whole number from 0");
 
     private static JsonElement Member(JsonElement element, string name) =>
-        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement member) ? member : default;
+        element.ValueKind == JsonValueKind.Object && element.TryGetProperty(name, out JsonElement member)
+            ? member
+            : default;
+
+    private static string? MetricOfScore(string? score) =>
+        score?.StartsWith("inner product", StringComparison.Ordinal) == true ? "ip" : null;
+
+    private static float? Number(JsonElement element) =>
+        element.ValueKind == JsonValueKind.Number ? element.GetSingle() : null;
 
     private static int? Integer(JsonElement element) =>
         element.ValueKind == JsonValueKind.Number && element.TryGetInt32(out int n) ? n : null;

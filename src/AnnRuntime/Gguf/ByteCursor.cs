@@ -3,13 +3,15 @@ using System.Text;
 
 namespace AnnRuntime.Gguf;
 
-/// <summary>Reads a source from front to back; every length is checked against what is left before it is used.</summary>
+/// <summary>
+/// Reads a source from front to back; every length is checked against what is left before it is used.
+/// </summary>
 internal sealed class ByteCursor(ByteSource source)
 {
     private const int BufferBytes = 64 * 1024;
 
     /// <summary>UTF-8 that refuses invalid sequences instead of replacing them.</summary>
-    public static readonly UTF8Encoding StrictUtf8 = new(encoderShouldEmitUTF8Identifier: false, throwOnInvalidBytes: true);
+    public static readonly UTF8Encoding StrictUtf8 = new(false, throwOnInvalidBytes: true);
 
     private readonly byte[] _buffer = new byte[BufferBytes];
     private long _bufferStart;
@@ -38,7 +40,8 @@ internal sealed class ByteCursor(ByteSource source)
         ulong count = ReadUInt64(what);
         if (count > (ulong)(Remaining / minimumBytes))
         {
-            throw Fail(at, $"{what} is {count}, but the {Remaining} bytes left hold at most {Remaining / minimumBytes}");
+            throw Fail(
+                at, $"{what} is {count}, but the {Remaining} bytes left hold at most {Remaining / minimumBytes}");
         }
 
         return (long)count;

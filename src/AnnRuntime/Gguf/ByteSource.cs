@@ -15,7 +15,7 @@ internal abstract class ByteSource : IDisposable
     /// <exception cref="TensorFileException">The file is missing, is a folder or may not be read.</exception>
     /// <exception cref="IOException">The disk failed.</exception>
     public static ByteSource Open(string path) =>
-        new FileSource(OpenFile(path, () => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read))) { Name = path };
+        new FileSource(OpenFile(path, () => File.OpenHandle(path, share: FileShare.Read))) { Name = path };
 
     /// <summary>Opens a file in some way; tells a missing or forbidden file by a sentence.</summary>
     /// <exception cref="TensorFileException">The file is missing, is a folder or may not be read.</exception>

@@ -1,6 +1,8 @@
 namespace AnnRuntime.Gguf;
 
-/// <summary>A GGUF file, version 2 or 3, little endian: metadata and tensor table in memory, contents on the disk.</summary>
+/// <summary>
+/// A GGUF file, version 2 or 3, little endian: metadata and tensor table in memory, contents on the disk.
+/// </summary>
 /// <remarks>
 /// Made for files from strangers: every count, length and offset is checked against the length of the file before
 /// anything is allocated. Reading tensors is safe from several threads.
@@ -41,7 +43,9 @@ public sealed class GgufFile : IDisposable
     public long DataOffset { get; }
 
     /// <summary>Opens a file and reads its metadata and tensor table.</summary>
-    /// <exception cref="TensorFileException">There is no such file, or its content is not valid; the message says where.</exception>
+    /// <exception cref="TensorFileException">
+    /// There is no such file, or its content is not valid; the message says where.
+    /// </exception>
     /// <exception cref="IOException">The disk failed.</exception>
     public static GgufFile Open(string path) => Read(ByteSource.Open(path));
 
@@ -71,14 +75,18 @@ public sealed class GgufFile : IDisposable
     }
 
     /// <summary>Reads a tensor as single-precision numbers.</summary>
-    /// <exception cref="TensorFileException">A type that <see cref="TensorConverter"/> cannot read, or too large.</exception>
+    /// <exception cref="TensorFileException">
+    /// A type that <see cref="TensorConverter"/> cannot read, or too large.
+    /// </exception>
     /// <exception cref="IOException">The disk failed.</exception>
     public float[] ReadTensor(GgufTensor tensor)
     {
-        if (!TensorConverter.CanRead(tensor.Type) || tensor.ElementCount > Array.MaxLength || tensor.ByteCount > Array.MaxLength)
+        if (!TensorConverter.CanRead(tensor.Type)
+            || tensor.ElementCount > Array.MaxLength || tensor.ByteCount > Array.MaxLength)
         {
             throw new TensorFileException(
-                Path, tensor.Offset, $"tensor {tensor.Name} is {TensorTypes.NameOf(tensor.Type)} {tensor.Shape}; expected f32, f16, bf16, q8_0 or q4_0 of at most {Array.MaxLength} bytes");
+                Path, tensor.Offset, $"tensor {tensor.Name} is {TensorTypes.NameOf(tensor.Type)} {tensor.Shape}; "
+                    + $"expected f32, f16, bf16, q8_0 or q4_0 of at most {Array.MaxLength} bytes");
         }
 
         byte[] content = new byte[tensor.ByteCount];

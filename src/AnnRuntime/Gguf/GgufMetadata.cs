@@ -48,17 +48,23 @@ public sealed class GgufMetadata : IReadOnlyCollection<KeyValuePair<string, Gguf
     /// <summary>An integer of any width, or null when the key is absent.</summary>
     /// <exception cref="TensorFileException">The key holds something else.</exception>
     public long? GetInteger(string key) =>
-        !TryGet(key, out GgufValue? value) ? null : value.TryGetInteger(out long n) ? n : throw Wrong(key, value, "an integer");
+        !TryGet(key, out GgufValue? value)
+            ? null
+            : value.TryGetInteger(out long n) ? n : throw Wrong(key, value, "an integer");
 
     /// <summary>A real number, or null when the key is absent.</summary>
     /// <exception cref="TensorFileException">The key holds something else.</exception>
     public double? GetFloat(string key) =>
-        !TryGet(key, out GgufValue? value) ? null : value.TryGetFloat(out double x) ? x : throw Wrong(key, value, "f32 or f64");
+        !TryGet(key, out GgufValue? value)
+            ? null
+            : value.TryGetFloat(out double x) ? x : throw Wrong(key, value, "f32 or f64");
 
     /// <summary>A text, or null when the key is absent.</summary>
     /// <exception cref="TensorFileException">The key holds something else.</exception>
     public string? GetString(string key) =>
-        !TryGet(key, out GgufValue? value) ? null : value.TryGetString(out string s) ? s : throw Wrong(key, value, "a string");
+        !TryGet(key, out GgufValue? value)
+            ? null
+            : value.TryGetString(out string s) ? s : throw Wrong(key, value, "a string");
 
     /// <summary>An array of integers, or null when the key is absent.</summary>
     /// <exception cref="TensorFileException">The key holds something else.</exception>

@@ -64,7 +64,8 @@ internal sealed class GgufParser(ByteSource source)
             throw _cursor.Fail(4, $"the GGUF version is {version}; {hint}");
         }
 
-        // a tensor takes at least name length, name, dimension count, type and offset; a pair key length, key, type, value
+        // a tensor takes at least name length, name, dimension count, type and offset; a pair key length, key, type and
+        // value
         long tensors = _cursor.ReadCount("the tensor count", 8 + 1 + 4 + 4 + 8);
         long keys = _cursor.ReadCount("the key count", 8 + 1 + 4 + 1);
         return (tensors, keys);
@@ -90,7 +91,8 @@ internal sealed class GgufParser(ByteSource source)
         long length = _cursor.Position - start;
         if (length > MaximumValueBytes)
         {
-            throw _cursor.Fail(start, $"the value of key {key} is {length} bytes long; expected at most {MaximumValueBytes}");
+            throw _cursor.Fail(
+                start, $"the value of key {key} is {length} bytes long; expected at most {MaximumValueBytes}");
         }
 
         _cursor.Rewind(start);
@@ -135,7 +137,12 @@ internal sealed class GgufParser(ByteSource source)
 
         GgufValueType type = ReadValueType(key);
         int size = GgufValue.SizeOf(type);
-        int minimum = type == GgufValueType.Array ? GgufValue.ArrayHeaderBytes : type == GgufValueType.String ? 8 : size;
+        int minimum = type switch
+        {
+            GgufValueType.Array => GgufValue.ArrayHeaderBytes,
+            GgufValueType.String => 8,
+            _ => size,
+        };
         long count = _cursor.ReadCount($"the element count of key {key}", minimum);
         if (size > 0 && type != GgufValueType.Boolean)
         {
@@ -168,7 +175,9 @@ internal sealed class GgufParser(ByteSource source)
         return value.Type == GgufValueType.UInt32 && value.TryGetInteger(out long n) && n is > 0 and <= MaximumAlignment
             && long.IsPow2(n)
             ? (int)n
-            : throw _cursor.Fail(-1, $"key {AlignmentKey} is {value.Type} {value}; expected a u32 power of two up to {MaximumAlignment}");
+            : throw _cursor.Fail(
+                -1,
+                $"key {AlignmentKey} is {value.Type} {value}; expected a u32 power of two up to {MaximumAlignment}");
     }
 
     private GgufTensor ReadTensor(long index, HashSet<string> names)
@@ -177,14 +186,17 @@ internal sealed class GgufParser(ByteSource source)
         string name = _cursor.ReadString($"the name of tensor {index}", MaximumTensorNameBytes);
         if (name.Length == 0 || !names.Add(name))
         {
-            throw _cursor.Fail(at, name.Length == 0 ? $"the name of tensor {index} is empty" : $"tensor {name} stands in the file twice");
+            throw _cursor.Fail(
+                at,
+                name.Length == 0 ? $"the name of tensor {index} is empty" : $"tensor {name} stands in the file twice");
         }
 
         at = _cursor.Position;
         uint dimensionCount = _cursor.ReadUInt32($"the dimension count of tensor {name}");
         if (dimensionCount > MaximumDimensions)
         {
-            throw _cursor.Fail(at, $"tensor {name} has {dimensionCount} dimensions; expected at most {MaximumDimensions}");
+            throw _cursor.Fail(
+                at, $"tensor {name} has {dimensionCount} dimensions; expected at most {MaximumDimensions}");
         }
 
         long[] dimensions = new long[dimensionCount];
@@ -193,7 +205,9 @@ internal sealed class GgufParser(ByteSource source)
             ulong extent = _cursor.ReadUInt64($"dimension {d} of tensor {name}");
             dimensions[d] = extent <= long.MaxValue
                 ? (long)extent
-                : throw _cursor.Fail(_cursor.Position - 8, $"dimension {d} of tensor {name} is {extent}; expected at most {long.MaxValue}");
+                : throw _cursor.Fail(
+                    _cursor.Position - 8,
+                    $"dimension {d} of tensor {name} is {extent}; expected at most {long.MaxValue}");
         }
 
         at = _cursor.Position;
@@ -209,7 +223,9 @@ internal sealed class GgufParser(ByteSource source)
         ulong offset = _cursor.ReadUInt64($"the offset of tensor {name}");
         if (offset > (ulong)source.Length || offset % (ulong)Alignment != 0)
         {
-            throw _cursor.Fail(at, $"the offset of tensor {name} is {offset}; expected a multiple of {Alignment} inside the file of {source.Length} bytes");
+            throw _cursor.Fail(
+                at, $"the offset of tensor {name} is {offset}; expected a multiple of {Alignment} inside the file "
+                    + $"of {source.Length} bytes");
         }
 
         return new GgufTensor(name, dimensions, type, (long)offset, byteCount);
@@ -221,7 +237,9 @@ internal sealed class GgufParser(ByteSource source)
         int block = TensorTypes.BlockElements(type);
         if (row % block != 0)
         {
-            throw _cursor.Fail(at, $"tensor {name} has rows of {row} elements; expected whole {TensorTypes.NameOf(type)} blocks of {block}");
+            throw _cursor.Fail(
+                at, $"tensor {name} has rows of {row} elements; expected whole {TensorTypes.NameOf(type)} blocks "
+                    + $"of {block}");
         }
 
         try
@@ -230,7 +248,11 @@ internal sealed class GgufParser(ByteSource source)
         }
         catch (OverflowException e)
         {
-            throw new TensorFileException(source.Name, at, $"tensor {name} with dimensions {{{string.Join(", ", dimensions)}}} is larger than {long.MaxValue} bytes", e);
+            throw new TensorFileException(
+                source.Name,
+                at,
+                $"tensor {name} with dimensions {{{string.Join(", ", dimensions)}}} is larger than 2^63 - 1 bytes",
+                e);
         }
     }
 
@@ -243,7 +265,9 @@ internal sealed class GgufParser(ByteSource source)
             long left = source.Length - DataOffset - tensor.Offset;
             if (tensor.ByteCount > left)
             {
-                throw _cursor.Fail(DataOffset + tensor.Offset, $"tensor {tensor.Name} needs {tensor.ByteCount} bytes, but the file ends at {source.Length}");
+                throw _cursor.Fail(
+                    DataOffset + tensor.Offset,
+                    $"tensor {tensor.Name} needs {tensor.ByteCount} bytes, but the file ends at {source.Length}");
             }
 
             Tensors[i] = tensor with { Offset = DataOffset + tensor.Offset };

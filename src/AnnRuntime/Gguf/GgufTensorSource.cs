@@ -2,7 +2,9 @@ namespace AnnRuntime.Gguf;
 
 /// <summary>A tensor that is to be written: its description, and who writes its content when its turn comes.</summary>
 /// <param name="Name">Name, 1 to 63 bytes of UTF-8, unique in the file.</param>
-/// <param name="Dimensions">Elements per dimension in ggml's order, at most 4; rows are whole blocks of the type.</param>
+/// <param name="Dimensions">
+/// Elements per dimension in ggml's order, at most 4; rows are whole blocks of the type.
+/// </param>
 /// <param name="Type">How the elements are stored.</param>
 /// <param name="WriteContent">Writes exactly the content's bytes; called once.</param>
 public sealed record GgufTensorSource(

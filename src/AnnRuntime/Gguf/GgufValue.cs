@@ -82,7 +82,8 @@ public sealed class GgufValue : IEquatable<GgufValue>
         {
             if (array.Type != GgufValueType.Array)
             {
-                throw new ArgumentException($"An element is {array.Type}; expected {GgufValueType.Array}.", nameof(arrays));
+                throw new ArgumentException(
+                    $"An element is {array.Type}; expected {GgufValueType.Array}.", nameof(arrays));
             }
 
             elements.Write(array.Encoded.Span);

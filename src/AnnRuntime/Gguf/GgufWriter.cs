@@ -4,7 +4,9 @@ using System.Text;
 namespace AnnRuntime.Gguf;
 
 /// <summary>Writes GGUF version 3, little endian; tensor contents are streamed, never held whole.</summary>
-/// <remarks>Contents lie in the order of the tensors, each padded to <c>general.alignment</c> (32 when the key is absent).</remarks>
+/// <remarks>
+/// Contents lie in the order of the tensors, each padded to <c>general.alignment</c> (32 when the key is absent).
+/// </remarks>
 public static class GgufWriter
 {
     /// <summary>Writes a whole file to a stream.</summary>
@@ -13,7 +15,9 @@ public static class GgufWriter
     /// <param name="tensors">Tensors, in the order of the file.</param>
     /// <param name="progress">Told the bytes written so far and in all, about once a mebibyte; default none.</param>
     /// <param name="cancellationToken">Ends the writing between two writes; what was written stays.</param>
-    /// <exception cref="ArgumentException">A name, a shape or the alignment cannot be written, or a name stands twice.</exception>
+    /// <exception cref="ArgumentException">
+    /// A name, a shape or the alignment cannot be written, or a name stands twice.
+    /// </exception>
     /// <exception cref="InvalidOperationException">A tensor's source wrote more or less than its content.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     /// <exception cref="IOException">The disk failed or is full.</exception>
@@ -39,7 +43,8 @@ public static class GgufWriter
             if (meter.Written != end)
             {
                 throw new InvalidOperationException(
-                    $"Tensor {tensor.Name} is {tensor.ByteCount} bytes long, but its source wrote {tensor.ByteCount - end + meter.Written}.");
+                    $"Tensor {tensor.Name} is {tensor.ByteCount} bytes long, but its source wrote "
+                        + $"{tensor.ByteCount - end + meter.Written}.");
             }
 
             meter.Limit(long.MaxValue, "");
@@ -64,7 +69,8 @@ public static class GgufWriter
             && n is > 0 and <= GgufParser.MaximumAlignment && long.IsPow2(n)
             ? (int)n
             : throw new ArgumentException(
-                $"Key {GgufParser.AlignmentKey} is {value.Type} {value}; expected a u32 power of two up to {GgufParser.MaximumAlignment}.",
+                $"Key {GgufParser.AlignmentKey} is {value.Type} {value}; expected a u32 power of two up to "
+                    + $"{GgufParser.MaximumAlignment}.",
                 nameof(metadata));
     }
 
@@ -104,7 +110,8 @@ public static class GgufWriter
         if (tensor.Dimensions.Count > GgufParser.MaximumDimensions || tensor.Dimensions.Any(d => d < 0))
         {
             throw new ArgumentException(
-                $"Tensor {tensor.Name} has dimensions {{{string.Join(", ", tensor.Dimensions)}}}; expected at most {GgufParser.MaximumDimensions}, none negative.");
+                $"Tensor {tensor.Name} has dimensions {{{string.Join(", ", tensor.Dimensions)}}}; expected at "
+                    + $"most {GgufParser.MaximumDimensions}, none negative.");
         }
 
         Put(header, (uint)tensor.Dimensions.Count);

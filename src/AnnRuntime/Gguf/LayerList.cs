@@ -20,7 +20,8 @@ public static class LayerList
         {
             "all" => [.. Enumerable.Range(0, layerCount)],
             "none" => [],
-            _ when list.StartsWith("reserve:", StringComparison.Ordinal) => AllBut(list["reserve:".Length..], layerCount),
+            _ when list.StartsWith("reserve:", StringComparison.Ordinal) => AllBut(
+                list["reserve:".Length..], layerCount),
             _ => [.. list.Split(',').SelectMany(part => Range(part, layerCount)).Distinct().Order()],
         };
     }
@@ -30,7 +31,8 @@ public static class LayerList
         int count = Number(text);
         if (count > layerCount)
         {
-            throw new ArgumentException($"reserve:{count} names more layers than the model has, which is {layerCount}.");
+            throw new ArgumentException(
+                $"reserve:{count} names more layers than the model has, which is {layerCount}.");
         }
 
         HashSet<int> reserved = [];
@@ -63,5 +65,6 @@ public static class LayerList
     private static int Number(string text) =>
         int.TryParse(text.Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out int n)
             ? n
-            : throw new ArgumentException($"'{text}' is not a layer; expected all, none, reserve:N, or numbers and ranges such as 2,4-6.");
+            : throw new ArgumentException(
+                $"'{text}' is not a layer; expected all, none, reserve:N, or numbers and ranges such as 2,4-6.");
 }

@@ -1,7 +1,9 @@
 namespace AnnRuntime.Gguf;
 
 /// <summary>Puts search projections into a GGUF model.</summary>
-/// <remarks>Keys and tensors of the base come first and are byte-identical; ours follow. See <see cref="AnnContract"/>.</remarks>
+/// <remarks>
+/// Keys and tensors of the base come first and are byte-identical; ours follow. See <see cref="AnnContract"/>.
+/// </remarks>
 public static class ModelMerger
 {
     /// <summary>d_search is a multiple of this: search keys may be stored as q8_0, in blocks of 32.</summary>
@@ -19,7 +21,9 @@ public static class ModelMerger
     /// <param name="options">Layers and settings.</param>
     /// <param name="progress">Told the bytes written; default none.</param>
     /// <param name="cancellationToken">Ends the merge; nothing is left behind.</param>
-    /// <exception cref="TensorFileException">A file is not valid, or base and projections do not belong together.</exception>
+    /// <exception cref="TensorFileException">
+    /// A file is not valid, or base and projections do not belong together.
+    /// </exception>
     /// <exception cref="ArgumentException">A layer or a setting is out of range.</exception>
     /// <exception cref="IOException">The output exists, or the disk failed.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
@@ -70,19 +74,24 @@ public static class ModelMerger
         string architecture = model.Metadata.RequireString("general.architecture");
         if (model.Metadata.GetInteger("split.count") is > 1 and var parts)
         {
-            throw new TensorFileException(model.Path, -1, $"this is one of {parts} parts of a model (key split.count); expected a model in one file");
+            throw new TensorFileException(
+                model.Path, -1, $"this is one of {parts} parts of a model (key split.count); expected a model in "
+                    + "one file");
         }
 
         if (model.Tensors.FirstOrDefault(t => AnnContract.IsSearchTensor(t.Name)) is { } tensor)
         {
-            throw new TensorFileException(model.Path, -1, $"the model already holds search projections (tensor {tensor.Name}); 'ann split' takes them out");
+            throw new TensorFileException(
+                model.Path, -1, $"the model already holds search projections (tensor {tensor.Name}); 'ann split' "
+                    + "takes them out");
         }
 
         foreach ((string key, _) in model.Metadata)
         {
             if (AnnContract.IsSearchKey(key, architecture))
             {
-                throw new TensorFileException(model.Path, -1, $"the model already describes a search (key {key}); 'ann split' takes it out");
+                throw new TensorFileException(
+                    model.Path, -1, $"the model already describes a search (key {key}); 'ann split' takes it out");
             }
         }
 
@@ -97,13 +106,15 @@ public static class ModelMerger
         {
             string hint = projections.SearchLength == expected ? "; they look transposed" : "";
             throw new TensorFileException(
-                projections.Source, -1, $"{found}; expected [d_search, {expected}], as n_embd of {model.Path} is {expected}{hint}");
+                projections.Source, -1, $"{found}; expected [d_search, {expected}], as n_embd of {model.Path} is "
+                    + $"{expected}{hint}");
         }
 
         if (!IsSearchLength(projections.SearchLength))
         {
             throw new TensorFileException(
-                projections.Source, -1, $"{found}; expected d_search to be a multiple of {SearchLengthUnit} up to {MaximumSearchLength}");
+                projections.Source, -1, $"{found}; expected d_search to be a multiple of {SearchLengthUnit} up to "
+                    + $"{MaximumSearchLength}");
         }
     }
 
@@ -112,7 +123,9 @@ public static class ModelMerger
         int last = projections.Layers.Keys.Max();
         if (last >= layerCount)
         {
-            throw new TensorFileException(projections.Source, -1, $"there are projections for layer {last}; expected layers 0..{layerCount - 1}, as the model has {layerCount}");
+            throw new TensorFileException(
+                projections.Source, -1, $"there are projections for layer {last}; expected layers "
+                    + $"0..{layerCount - 1}, as the model has {layerCount}");
         }
 
         if (list is null || list.Trim() == "all")
@@ -131,7 +144,8 @@ public static class ModelMerger
             if (!projections.Layers.ContainsKey(layer))
             {
                 throw new TensorFileException(
-                    projections.Source, -1, $"there are no projections for layer {layer}; the file holds layers {string.Join(",", projections.Layers.Keys)}");
+                    projections.Source, -1, $"there are no projections for layer {layer}; the file holds layers "
+                        + $"{string.Join(",", projections.Layers.Keys)}");
             }
         }
 
@@ -141,10 +155,9 @@ public static class ModelMerger
     private static IEnumerable<GgufTensorSource> Tensors(int layer, ProjectionSet projections)
     {
         long[] dimensions = [projections.EmbeddingLength, projections.SearchLength];
-        yield return new(
-            AnnContract.QueryTensor(layer), dimensions, TensorType.F16, s => s.Write(ToHalf(projections.Layers[layer].Query)));
-        yield return new(
-            AnnContract.KeyTensor(layer), dimensions, TensorType.F16, s => s.Write(ToHalf(projections.Layers[layer].Key)));
+        (float[] query, float[] key) = projections.Layers[layer];
+        yield return new(AnnContract.QueryTensor(layer), dimensions, TensorType.F16, s => s.Write(ToHalf(query)));
+        yield return new(AnnContract.KeyTensor(layer), dimensions, TensorType.F16, s => s.Write(ToHalf(key)));
     }
 
     private static byte[] ToHalf(float[] numbers)

@@ -61,13 +61,16 @@ public static class ModelSplitter
             else if (query is not null || key is not null)
             {
                 string missing = query is null ? AnnContract.QueryTensor(layer) : AnnContract.KeyTensor(layer);
-                throw new TensorFileException(model.Path, -1, $"tensor {missing} is missing; expected it beside {(query ?? key)!.Name}");
+                throw new TensorFileException(
+                    model.Path, -1, $"tensor {missing} is missing; expected it beside {(query ?? key)!.Name}");
             }
         }
 
         return layers.Count > 0
             ? layers
-            : throw new TensorFileException(model.Path, -1, $"the model holds no search projections; expected tensors such as {AnnContract.QueryTensor(0)}");
+            : throw new TensorFileException(
+                model.Path, -1, "the model holds no search projections; expected tensors such as "
+                    + $"{AnnContract.QueryTensor(0)}");
     }
 
     private static int RequireContract(
@@ -75,7 +78,8 @@ public static class ModelSplitter
     {
         if (model.Metadata.GetInteger(AnnContract.HeadCountKey(architecture)) is not (null or 1) and var heads)
         {
-            throw new TensorFileException(model.Path, -1, $"key {AnnContract.HeadCountKey(architecture)} is {heads}; expected 1");
+            throw new TensorFileException(
+                model.Path, -1, $"key {AnnContract.HeadCountKey(architecture)} is {heads}; expected 1");
         }
 
         int searchLength = model.Metadata.RequireInt32(AnnContract.KeyLengthKey(architecture), 1, int.MaxValue);
@@ -84,32 +88,43 @@ public static class ModelSplitter
         {
             if (!tensor.Dimensions.SequenceEqual([embeddingLength, searchLength]))
             {
-                throw new TensorFileException(model.Path, tensor.Offset, $"tensor {tensor.Name} has dimensions {tensor.Shape}; expected {{{embeddingLength}, {searchLength}}}");
+                throw new TensorFileException(
+                    model.Path, tensor.Offset, $"tensor {tensor.Name} has dimensions {tensor.Shape}; expected "
+                        + $"{{{embeddingLength}, {searchLength}}}");
             }
 
-            if (tensor.Type is not (TensorType.F32 or TensorType.F16 or TensorType.BF16) || tensor.ByteCount > Array.MaxLength)
+            if (tensor.Type is not (TensorType.F32 or TensorType.F16 or TensorType.BF16)
+                || tensor.ByteCount > Array.MaxLength)
             {
-                throw new TensorFileException(model.Path, tensor.Offset, $"tensor {tensor.Name} is {TensorTypes.NameOf(tensor.Type)} of {tensor.ByteCount} bytes; expected f32, f16 or bf16 of at most {Array.MaxLength}");
+                throw new TensorFileException(
+                    model.Path, tensor.Offset, $"tensor {tensor.Name} is {TensorTypes.NameOf(tensor.Type)} of "
+                        + $"{tensor.ByteCount} bytes; expected f32, f16 or bf16 of at most {Array.MaxLength}");
             }
         }
 
-        if (model.Metadata.GetIntegers(AnnContract.LayersKey) is { } listed && !listed.Order().SequenceEqual(layers.Keys.Select(k => (long)k)))
+        if (model.Metadata.GetIntegers(AnnContract.LayersKey) is { } listed
+            && !listed.Order().SequenceEqual(layers.Keys.Select(layer => (long)layer)))
         {
             throw new TensorFileException(
-                model.Path, -1, $"key {AnnContract.LayersKey} lists layers {string.Join(",", listed)}, but there are projections for {string.Join(",", layers.Keys)}");
+                model.Path, -1, $"key {AnnContract.LayersKey} lists layers {string.Join(",", listed)}, but there "
+                    + $"are projections for {string.Join(",", layers.Keys)}");
         }
 
         return searchLength;
     }
 
     private static void WriteProjections(
-        GgufFile model, SortedDictionary<int, (GgufTensor Query, GgufTensor Key)> layers, AnnSettings settings, Stream destination)
+        GgufFile model,
+        SortedDictionary<int, (GgufTensor Query, GgufTensor Key)> layers,
+        AnnSettings settings,
+        Stream destination)
     {
         List<(string, IReadOnlyList<long>, TensorType, ReadOnlyMemory<byte>)> tensors = [];
         foreach ((int layer, (GgufTensor query, GgufTensor key)) in layers)
         {
-            tensors.Add((ProjectionSet.QueryName(layer), [.. query.Dimensions.Reverse()], query.Type, Content(model, query)));
-            tensors.Add((ProjectionSet.KeyName(layer), [.. key.Dimensions.Reverse()], key.Type, Content(model, key)));
+            long[] shape = [.. query.Dimensions.Reverse()];
+            tensors.Add((ProjectionSet.QueryName(layer), shape, query.Type, Content(model, query)));
+            tensors.Add((ProjectionSet.KeyName(layer), shape, key.Type, Content(model, key)));
         }
 
         SafetensorsWriter.Write(destination, settings.ToSafetensors(), tensors);
@@ -132,7 +147,11 @@ public static class ModelSplitter
     }
 
     private static void WriteBase(
-        GgufFile model, string architecture, OutputFile output, IProgress<ByteProgress>? progress, CancellationToken cancellationToken)
+        GgufFile model,
+        string architecture,
+        OutputFile output,
+        IProgress<ByteProgress>? progress,
+        CancellationToken cancellationToken)
     {
         GgufMetadata metadata = new(model.Metadata);
         foreach ((string key, _) in model.Metadata)
@@ -144,8 +163,8 @@ public static class ModelSplitter
         }
 
         List<GgufTensor> kept = [.. model.Tensors.Where(t => !AnnContract.IsSearchTensor(t.Name))];
-        GgufWriter.Write(
-            output.Stream, metadata, [.. kept.Select(t => GgufTensorSource.Copy(model, t))], progress, cancellationToken);
+        List<GgufTensorSource> sources = [.. kept.Select(t => GgufTensorSource.Copy(model, t))];
+        GgufWriter.Write(output.Stream, metadata, sources, progress, cancellationToken);
         output.Close();
         using GgufFile written = GgufFile.Open(output.PartialPath);
         ModelVerifier.RequireSameMetadata(metadata, written);

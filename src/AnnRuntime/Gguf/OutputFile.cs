@@ -1,6 +1,8 @@
 namespace AnnRuntime.Gguf;
 
-/// <summary>A file that appears under its name only when it is whole; a failure leaves nothing and destroys nothing.</summary>
+/// <summary>
+/// A file that appears under its name only when it is whole; a failure leaves nothing and destroys nothing.
+/// </summary>
 internal sealed class OutputFile : IDisposable
 {
     private readonly string _path;
@@ -22,7 +24,9 @@ internal sealed class OutputFile : IDisposable
     public FileStream Stream { get; }
 
     /// <summary>Starts a file.</summary>
-    /// <exception cref="IOException">The path exists and may not be overwritten, is an input, or cannot be written.</exception>
+    /// <exception cref="IOException">
+    /// The path exists and may not be overwritten, is an input, or cannot be written.
+    /// </exception>
     public static OutputFile Create(string path, bool overwrite, params ReadOnlySpan<string> inputs)
     {
         foreach (string input in inputs)
@@ -41,7 +45,9 @@ internal sealed class OutputFile : IDisposable
     public void Close() => Stream.Dispose();
 
     /// <summary>Gives the file its name.</summary>
-    /// <exception cref="IOException">The path has come to exist and may not be overwritten, or the disk failed.</exception>
+    /// <exception cref="IOException">
+    /// The path has come to exist and may not be overwritten, or the disk failed.
+    /// </exception>
     public void Commit()
     {
         Stream.Dispose();

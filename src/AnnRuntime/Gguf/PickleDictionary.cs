@@ -1,4 +1,6 @@
 using System.Globalization;
+using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace AnnRuntime.Gguf;
@@ -14,7 +16,8 @@ internal sealed class PickleDictionary : OrderedDictionary<string, object?>
     public string? ToJson()
     {
         using MemoryStream bytes = new();
-        using (Utf8JsonWriter json = new(bytes, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        JsonWriterOptions options = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+        using (Utf8JsonWriter json = new(bytes, options))
         {
             if (!Write(json, this, 0))
             {
@@ -22,7 +25,7 @@ internal sealed class PickleDictionary : OrderedDictionary<string, object?>
             }
         }
 
-        return System.Text.Encoding.UTF8.GetString(bytes.GetBuffer(), 0, (int)bytes.Length);
+        return Encoding.UTF8.GetString(bytes.GetBuffer(), 0, (int)bytes.Length);
     }
 
     private static bool Write(Utf8JsonWriter json, object? value, int depth)

@@ -15,7 +15,9 @@ internal sealed class PickleInterpreter(string source, byte[] pickle)
     private readonly Dictionary<uint, object?> _memo = [];
     private int _position;
 
-    /// <summary>Runs to the end and returns the object: text, number, list, tuple, dictionary, tensor or null.</summary>
+    /// <summary>
+    /// Runs to the end and returns the object: text, number, list, tuple, dictionary, tensor or null.
+    /// </summary>
     /// <exception cref="TensorFileException">Truncated, malformed, or something that is refused.</exception>
     public object? Run()
     {
@@ -25,12 +27,14 @@ internal sealed class PickleInterpreter(string source, byte[] pickle)
             byte opcode = ReadByte();
             if (opcode == (byte)'.')
             {
-                return Pop() is var result && _stack.Count == 0 ? result : throw Fail("the stack is not empty at the end");
+                return Pop() is var result && _stack.Count == 0 ? result : throw Fail(
+                    "the stack is not empty at the end");
             }
 
             if (!Simple(opcode) && !Container(opcode) && !Special(opcode))
             {
-                throw new TensorFileException(source, at, $"the pickle uses opcode 0x{opcode:x2}, which tensors do not need; refused");
+                throw new TensorFileException(
+                    source, at, $"the pickle uses opcode 0x{opcode:x2}, which tensors do not need; refused");
             }
         }
     }
@@ -47,7 +51,8 @@ internal sealed class PickleInterpreter(string source, byte[] pickle)
         {
             case 0x80: // PROTO
                 byte version = ReadByte();
-                return version is >= 2 and <= 5 ? true : throw Fail($"the pickle protocol is {version}; expected 2 to 5");
+                return version is >= 2 and <= 5 ? true : throw Fail(
+                    $"the pickle protocol is {version}; expected 2 to 5");
             case 0x95: // FRAME
                 _ = Take(8);
                 return true;
@@ -133,10 +138,12 @@ internal sealed class PickleInterpreter(string source, byte[] pickle)
                 object?[] parts = Pop(2);
                 return Push(Allow($"{parts[0] as string}.{parts[1] as string}"));
             case (byte)'Q': // BINPERSID
-                return Push(TorchStorage.FromTuple(Pop() as object?[]) ?? throw Fail("a persistent id is not a tensor storage"));
+                return Push(TorchStorage.FromTuple(Pop() as object?[]) ?? throw Fail(
+                    "a persistent id is not a tensor storage"));
             case (byte)'R':
                 object?[] arguments = Pop() as object?[] ?? throw Fail("the arguments of a call are not a tuple");
-                return Push(Reduce(Pop() as PickleName ?? throw Fail("a call of something that is not a name"), arguments));
+                return Push(Reduce(Pop() as PickleName ?? throw Fail(
+                    "a call of something that is not a name"), arguments));
             case (byte)'b': // BUILD: attributes of an OrderedDict, such as _metadata; they are dropped
                 _ = Pop();
                 _ = Peek<PickleDictionary>("a dictionary");
@@ -157,7 +164,8 @@ internal sealed class PickleInterpreter(string source, byte[] pickle)
     {
         "collections.OrderedDict" when arguments.Length == 0 => new PickleDictionary(),
         "torch._utils._rebuild_tensor_v2" =>
-            TorchTensor.FromArguments(arguments) ?? throw Fail("the arguments of _rebuild_tensor_v2 are not a tensor's"),
+            TorchTensor.FromArguments(arguments) ?? throw Fail(
+                "the arguments of _rebuild_tensor_v2 are not a tensor's"),
         "torch._utils._rebuild_parameter" when arguments is [TorchTensor tensor, ..] => tensor,
         _ => throw Fail($"a call of {name.Text} with {arguments.Length} arguments; refused"),
     };
@@ -266,7 +274,8 @@ internal sealed class PickleInterpreter(string source, byte[] pickle)
 
     private bool Memoize(uint index)
     {
-        _memo[index] = _stack.TryPeek(out object? value) && value is not Mark ? value : throw Fail("nothing to remember");
+        _memo[index] = _stack.TryPeek(out object? value) && value is not Mark ? value : throw Fail(
+            "nothing to remember");
         return true;
     }
 

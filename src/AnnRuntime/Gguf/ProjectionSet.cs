@@ -5,6 +5,7 @@ namespace AnnRuntime.Gguf;
 /// <summary>Search projections of some layers of a model, in single precision.</summary>
 public sealed class ProjectionSet
 {
+    private const string ModulePrefix = "search_module.";
     private const string NamePrefix = "projections.";
     private const string QuerySuffix = ".W_Qs.weight";
     private const string KeySuffix = ".W_Ks.weight";
@@ -33,7 +34,9 @@ public sealed class ProjectionSet
     public IReadOnlyDictionary<int, (float[] Query, float[] Key)> Layers => _layers;
 
     /// <summary>Loads a safetensors file or a PyTorch checkpoint, told apart by their content.</summary>
-    /// <exception cref="TensorFileException">No such file, another kind of file, or projections that do not belong together.</exception>
+    /// <exception cref="TensorFileException">
+    /// No such file, another kind of file, or projections that do not belong together.
+    /// </exception>
     /// <exception cref="IOException">The disk failed.</exception>
     public static ProjectionSet Load(string path)
     {
@@ -66,7 +69,8 @@ public sealed class ProjectionSet
     private static ProjectionSet LoadCheckpoint(string path)
     {
         using TorchCheckpoint checkpoint = TorchCheckpoint.Open(path);
-        PickleDictionary module = checkpoint.Root.GetValueOrDefault("search_module") as PickleDictionary ?? checkpoint.Root;
+        PickleDictionary module = checkpoint.Root.GetValueOrDefault(
+            "search_module") as PickleDictionary ?? checkpoint.Root;
         string? config = (checkpoint.Root.GetValueOrDefault("config") as PickleDictionary)?.ToJson();
         AnnSettings settings = config is null ? new AnnSettings() : AnnSettings.FromConfig(config);
         ProjectionSet set = new(path, settings with { Checkpoint = Path.GetFileName(path) });
@@ -81,10 +85,12 @@ public sealed class ProjectionSet
     {
         foreach (string found in matrices.Keys)
         {
-            string name = found.StartsWith("search_module.", StringComparison.Ordinal) ? found["search_module.".Length..] : found;
+            bool prefixed = found.StartsWith(ModulePrefix, StringComparison.Ordinal);
+            string name = prefixed ? found[ModulePrefix.Length..] : found;
             if (Layer(name, QuerySuffix) is not { } layer)
             {
-                _ = Layer(name, KeySuffix) ?? throw Fail($"tensor {found} is not a search projection; expected {QueryName(0)} and {KeyName(0)}");
+                _ = Layer(name, KeySuffix) ?? throw Fail(
+                    $"tensor {found} is not a search projection; expected {QueryName(0)} and {KeyName(0)}");
                 continue;
             }
 
@@ -109,7 +115,8 @@ public sealed class ProjectionSet
 
         if (matrices.Count != 2 * Layers.Count)
         {
-            string odd = matrices.Keys.First(n => n.EndsWith(KeySuffix, StringComparison.Ordinal) && !matrices.ContainsKey(n[..^KeySuffix.Length] + QuerySuffix));
+            string odd = matrices.Keys.First(n => n.EndsWith(KeySuffix, StringComparison.Ordinal)
+                && !matrices.ContainsKey(n[..^KeySuffix.Length] + QuerySuffix));
             throw Fail($"tensor {odd[..^KeySuffix.Length]}{QuerySuffix} is missing; expected it beside {odd}");
         }
     }
@@ -117,7 +124,8 @@ public sealed class ProjectionSet
     private static int? Layer(string name, string suffix) =>
         name.StartsWith(NamePrefix, StringComparison.Ordinal) && name.EndsWith(suffix, StringComparison.Ordinal)
             && name.Length > NamePrefix.Length + suffix.Length
-            && int.TryParse(name[NamePrefix.Length..^suffix.Length], NumberStyles.None, CultureInfo.InvariantCulture, out int layer)
+            && int.TryParse(
+                name[NamePrefix.Length..^suffix.Length], NumberStyles.None, CultureInfo.InvariantCulture, out int layer)
             ? layer
             : null;
 
@@ -147,7 +155,9 @@ public sealed class ProjectionSet
         int bad = Array.FindIndex(numbers, x => !Half.IsFinite((Half)x));
         return bad < 0
             ? numbers
-            : throw Fail($"tensor {name} holds {numbers[bad].ToString(CultureInfo.InvariantCulture)} at [{bad / EmbeddingLength}, {bad % EmbeddingLength}]; expected finite numbers that fit f16");
+            : throw Fail(
+                $"tensor {name} holds {numbers[bad].ToString(CultureInfo.InvariantCulture)} at "
+                    + $"[{bad / EmbeddingLength}, {bad % EmbeddingLength}]; expected finite numbers that fit f16");
     }
 
     private TensorFileException Fail(string problem) => new(Source, -1, problem);

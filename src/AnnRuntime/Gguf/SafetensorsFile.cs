@@ -3,7 +3,9 @@ using System.Text.Json;
 namespace AnnRuntime.Gguf;
 
 /// <summary>A safetensors file: header in memory, contents on the disk. Tensors are F32, F16 or BF16.</summary>
-/// <remarks>Made for files from strangers: header, shapes and offsets are checked before anything is allocated.</remarks>
+/// <remarks>
+/// Made for files from strangers: header, shapes and offsets are checked before anything is allocated.
+/// </remarks>
 public sealed class SafetensorsFile : IDisposable
 {
     /// <summary>Longest header in bytes, as in the reference implementation.</summary>
@@ -37,7 +39,9 @@ public sealed class SafetensorsFile : IDisposable
         new Dictionary<string, SafetensorsTensor>();
 
     /// <summary>Opens a file and reads its header.</summary>
-    /// <exception cref="TensorFileException">There is no such file, or its content is not valid; the message says what.</exception>
+    /// <exception cref="TensorFileException">
+    /// There is no such file, or its content is not valid; the message says what.
+    /// </exception>
     /// <exception cref="IOException">The disk failed.</exception>
     public static SafetensorsFile Open(string path) => Read(ByteSource.Open(path));
 
@@ -55,7 +59,9 @@ public sealed class SafetensorsFile : IDisposable
     {
         if (tensor.ByteCount > Array.MaxLength)
         {
-            throw Fail(tensor.Offset, $"tensor {tensor.Name} is {tensor.ByteCount} bytes long; expected at most {Array.MaxLength}");
+            throw Fail(
+                tensor.Offset, $"tensor {tensor.Name} is {tensor.ByteCount} bytes long; expected at most "
+                    + $"{Array.MaxLength}");
         }
 
         byte[] content = new byte[tensor.ByteCount];
@@ -130,7 +136,8 @@ public sealed class SafetensorsFile : IDisposable
         {
             metadata[pair.Name] = pair.Value.ValueKind == JsonValueKind.String
                 ? pair.Value.GetString()!
-                : throw Fail(PrefixBytes, $"__metadata__ {pair.Name} is a JSON {pair.Value.ValueKind}; expected a string");
+                : throw Fail(
+                    PrefixBytes, $"__metadata__ {pair.Name} is a JSON {pair.Value.ValueKind}; expected a string");
         }
 
         return metadata;
@@ -157,13 +164,15 @@ public sealed class SafetensorsFile : IDisposable
         if (range.Length != 2 || range[0] > range[1] || range[1] > _source.Length - dataOffset)
         {
             throw Fail(
-                PrefixBytes, $"tensor {name} has data_offsets [{string.Join(", ", range)}]; expected start and end inside the {_source.Length - dataOffset} bytes of data");
+                PrefixBytes, $"tensor {name} has data_offsets [{string.Join(", ", range)}]; expected start and "
+                    + $"end inside the {_source.Length - dataOffset} bytes of data");
         }
 
         return IsSize(shape, range[1] - range[0], TensorTypes.BlockBytes(type))
             ? new SafetensorsTensor(name, shape, type, dataOffset + range[0], range[1] - range[0])
             : throw Fail(
-                PrefixBytes, $"tensor {name} of shape [{string.Join(", ", shape)}] and dtype {dtype} has {range[1] - range[0]} bytes, which is not its size");
+                PrefixBytes, $"tensor {name} of shape [{string.Join(", ", shape)}] and dtype {dtype} has "
+                    + $"{range[1] - range[0]} bytes, which is not its size");
     }
 
     // compared by division, so that no product can overflow

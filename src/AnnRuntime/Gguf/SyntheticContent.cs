@@ -45,7 +45,8 @@ internal sealed class SyntheticContent
     {
         float[] ones = new float[length];
         Array.Fill(ones, 1f);
-        return GgufTensorSource.FromMemory(name, [length], TensorType.F32, MemoryMarshal.AsBytes(ones.AsSpan()).ToArray());
+        byte[] content = MemoryMarshal.AsBytes(ones.AsSpan()).ToArray();
+        return GgufTensorSource.FromMemory(name, [length], TensorType.F32, content);
     }
 
     private void Write(Stream destination)

@@ -1,6 +1,8 @@
 namespace AnnRuntime.Gguf;
 
-/// <summary>Writes a model of random weights that has the exact shape of a published one, for measuring speed.</summary>
+/// <summary>
+/// Writes a model of random weights that has the exact shape of a published one, for measuring speed.
+/// </summary>
 /// <remarks>Its name says what it is. It loads, tokenizes bytes and generates nonsense.</remarks>
 public static class SyntheticModel
 {
@@ -58,7 +60,8 @@ public static class SyntheticModel
         if (!ModelMerger.IsSearchLength(options.SearchLength))
         {
             throw new ArgumentException(
-                $"d-search is {options.SearchLength}; expected a multiple of {ModelMerger.SearchLengthUnit} up to {ModelMerger.MaximumSearchLength}.");
+                $"d-search is {options.SearchLength}; expected a multiple of {ModelMerger.SearchLengthUnit} up to "
+                    + $"{ModelMerger.MaximumSearchLength}.");
         }
 
         options.Settings.Check(options.SearchLength);
@@ -73,7 +76,9 @@ public static class SyntheticModel
             ["general.architecture"] = GgufValue.From(architecture),
             ["general.type"] = GgufValue.From("model"),
             ["general.name"] = GgufValue.From($"{shape.Name} (random weights, for speed only)"),
-            ["general.description"] = GgufValue.From($"Random weights in the shape of {shape.Name}, seed {options.Seed}. For measuring speed only: its text means nothing."),
+            ["general.description"] = GgufValue.From(
+                $"Random weights in the shape of {shape.Name}, seed {options.Seed}. For measuring speed only: its "
+                    + "text means nothing."),
             ["general.file_type"] = GgufValue.From(FileType(options.Type)),
             ["general.quantization_version"] = GgufValue.From(2u),
             [$"{architecture}.context_length"] = GgufValue.From((uint)options.ContextLength),
@@ -92,7 +97,8 @@ public static class SyntheticModel
         SyntheticVocabulary.WriteTo(metadata, shape.VocabularySize, architecture == "llama" ? "llama-bpe" : "qwen2");
         if (layers.Length > 0)
         {
-            AnnSettings settings = options.Settings.Or(new AnnSettings { Checkpoint = "random weights, for speed only" });
+            AnnSettings settings = options.Settings.Or(
+                new AnnSettings { Checkpoint = "random weights, for speed only" });
             settings.WriteTo(metadata, architecture, options.SearchLength, layers);
         }
 

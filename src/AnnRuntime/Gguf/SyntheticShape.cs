@@ -79,5 +79,6 @@ public sealed record SyntheticShape
     /// <exception cref="ArgumentException">No such shape; the message lists them.</exception>
     public static SyntheticShape Of(string name) =>
         All.FirstOrDefault(shape => shape.Name == name)
-        ?? throw new ArgumentException($"There is no shape '{name}'; expected {string.Join(", ", All.Select(s => s.Name))}.");
+        ?? throw new ArgumentException(
+            $"There is no shape '{name}'; expected {string.Join(", ", All.Select(s => s.Name))}.");
 }

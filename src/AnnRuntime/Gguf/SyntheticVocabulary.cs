@@ -1,7 +1,9 @@
 namespace AnnRuntime.Gguf;
 
 /// <summary>A vocabulary of any size that can tokenize any text, byte by byte.</summary>
-/// <remarks>Byte-level BPE without merges: 256 byte tokens, filler words, one end token. Nothing is learned from text.</remarks>
+/// <remarks>
+/// Byte-level BPE without merges: 256 byte tokens, filler words, one end token. Nothing is learned from text.
+/// </remarks>
 internal static class SyntheticVocabulary
 {
     /// <summary>Smallest size: the bytes and the end token.</summary>
@@ -50,5 +52,6 @@ internal static class SyntheticVocabulary
         return ((char)(IsPrintable(value) ? value : 256 + shifted)).ToString();
     }
 
-    private static bool IsPrintable(int b) => b is (>= '!' and <= '~') or (>= 0xa1 and <= 0xac) or (>= 0xae and <= 0xff);
+    private static bool IsPrintable(int b) =>
+        b is (>= '!' and <= '~') or (>= 0xa1 and <= 0xac) or (>= 0xae and <= 0xff);
 }

@@ -3,8 +3,12 @@ using System.Runtime.InteropServices;
 
 namespace AnnRuntime.Gguf;
 
-/// <summary>Converts between single precision and f32, f16, bf16, q8_0 and q4_0; bit for bit as ggml's reference.</summary>
-/// <remarks>Source: ggml-quants.c, quantize_row_q8_0_ref and quantize_row_q4_0_ref. Contents are little endian.</remarks>
+/// <summary>
+/// Converts between single precision and f32, f16, bf16, q8_0 and q4_0; bit for bit as ggml's reference.
+/// </summary>
+/// <remarks>
+/// Source: ggml-quants.c, quantize_row_q8_0_ref and quantize_row_q4_0_ref. Contents are little endian.
+/// </remarks>
 public static class TensorConverter
 {
     private const int BlockElements = 32;
@@ -192,7 +196,8 @@ public static class TensorConverter
         if (TensorTypes.ByteCount(type, elements) != bytes)
         {
             throw new ArgumentException(
-                $"{elements} elements of {TensorTypes.NameOf(type)} are {TensorTypes.ByteCount(type, elements)} bytes; found {bytes}.");
+                $"{elements} elements of {TensorTypes.NameOf(type)} are {TensorTypes.ByteCount(type, elements)} "
+                    + $"bytes; found {bytes}.");
         }
     }
 }

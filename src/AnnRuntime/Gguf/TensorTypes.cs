@@ -74,7 +74,8 @@ public static class TensorTypes
         if (elements % traits.BlockElements != 0)
         {
             throw new ArgumentException(
-                $"{elements} elements are not whole blocks of {traits.BlockElements} ({traits.Name}).", nameof(elements));
+                $"{elements} elements are not whole blocks of {traits.BlockElements} ({traits.Name}).",
+                nameof(elements));
         }
 
         return checked(elements / traits.BlockElements * traits.BlockBytes);

@@ -24,7 +24,8 @@ internal sealed class TorchCheckpoint : IDisposable
             throw Fail("the checkpoint is big endian; expected little endian");
         }
 
-        Root = new PickleInterpreter($"{path}, {pickle.FullName}", ReadEntry(pickle, MaximumPickleBytes)).Run() as PickleDictionary
+        Root = new PickleInterpreter(
+            $"{path}, {pickle.FullName}", ReadEntry(pickle, MaximumPickleBytes)).Run() as PickleDictionary
             ?? throw Fail("the checkpoint is not a dictionary");
     }
 
@@ -52,25 +53,29 @@ internal sealed class TorchCheckpoint : IDisposable
     }
 
     /// <summary>Reads a tensor, row by row.</summary>
-    /// <exception cref="TensorFileException">Its storage is missing or of another size, or the view leaves it.</exception>
+    /// <exception cref="TensorFileException">
+    /// Its storage is missing or of another size, or the view leaves it.
+    /// </exception>
     public float[] ReadMatrix(string name, TorchTensor tensor)
     {
         if (tensor.Shape is not [long rows, long columns] || !tensor.LiesInStorage())
         {
-            throw Fail($"tensor {name} of shape [{string.Join(", ", tensor.Shape)}] is not a matrix inside its storage");
+            throw Fail(
+                $"tensor {name} of shape [{string.Join(", ", tensor.Shape)}] is not a matrix inside its storage");
         }
 
         float[] storage = ReadStorage(name, tensor.Storage);
         if (rows > 0 && columns > storage.Length / rows)
         {
-            throw Fail($"tensor {name} of shape [{rows}, {columns}] repeats elements of its storage of {storage.Length}");
+            throw Fail(
+                $"tensor {name} of shape [{rows}, {columns}] repeats elements of its storage of {storage.Length}");
         }
 
         float[] matrix = new float[rows * columns];
         for (long i = 0; i < matrix.Length; i++)
         {
-            long row = i / columns;
-            matrix[i] = storage[tensor.Offset + (row * tensor.Strides[0]) + ((i - (row * columns)) * tensor.Strides[1])];
+            (long row, long column) = Math.DivRem(i, columns);
+            matrix[i] = storage[tensor.Offset + (row * tensor.Strides[0]) + (column * tensor.Strides[1])];
         }
 
         return matrix;
@@ -87,7 +92,9 @@ internal sealed class TorchCheckpoint : IDisposable
         int size = TensorTypes.BlockBytes(storage.Type);
         if (storage.ElementCount > Array.MaxLength / size || entry.Length != storage.ElementCount * size)
         {
-            throw Fail($"the entry {entryName} of tensor {name} is {entry.Length} bytes long; expected {storage.ElementCount} elements of {size} bytes");
+            throw Fail(
+                $"the entry {entryName} of tensor {name} is {entry.Length} bytes long; expected "
+                    + $"{storage.ElementCount} elements of {size} bytes");
         }
 
         float[] numbers = new float[storage.ElementCount];

@@ -24,7 +24,8 @@ public sealed class GgufPropertyTests
 
             Assert.Equal(metadata.ToArray(), file.Metadata.ToArray());
             Assert.Equal(tensors.Select(Describe), file.Tensors.Select(t => (t.Name, t.Shape, t.Type, t.ByteCount)));
-            Assert.Equal(bytes, GgufSamples.Bytes(file.Metadata, [.. file.Tensors.Select(t => GgufTensorSource.Copy(file, t))]));
+            Assert.Equal(
+                bytes, GgufSamples.Bytes(file.Metadata, [.. file.Tensors.Select(t => GgufTensorSource.Copy(file, t))]));
         }
     }
 
@@ -38,7 +39,8 @@ public sealed class GgufPropertyTests
         {
             byte[] bytes = GgufSamples.Bytes(Metadata(random), Tensors(random));
             using GgufFile file = GgufFile.FromMemory(bytes);
-            long needed = file.Tensors.Where(t => t.ByteCount > 0).Select(t => t.Offset + t.ByteCount).DefaultIfEmpty(24).Max();
+            long needed = file.Tensors
+                .Where(t => t.ByteCount > 0).Select(t => t.Offset + t.ByteCount).DefaultIfEmpty(24).Max();
 
             Assert.Throws<TensorFileException>(() => GgufFile.FromMemory(bytes.AsMemory(0, random.Next((int)needed))));
         }
@@ -72,7 +74,12 @@ public sealed class GgufPropertyTests
             {
                 TensorType type = types[random.Next(types.Length)];
                 int block = TensorTypes.BlockElements(type);
-                long[] dimensions = [.. Enumerable.Range(0, random.Next(block == 1 ? 0 : 1, 5)).Select(d => (long)random.Next(4) * (d == 0 ? block : 1))];
+                long[] dimensions = new long[random.Next(block == 1 ? 0 : 1, 5)];
+                for (int d = 0; d < dimensions.Length; d++)
+                {
+                    dimensions[d] = random.Next(4) * (d == 0 ? block : 1);
+                }
+
                 GgufTensorSource shape = new($"t{i}", dimensions, type, _ => { });
                 byte[] content = new byte[shape.ByteCount];
                 random.NextBytes(content);
@@ -95,18 +102,21 @@ public sealed class GgufPropertyTests
         9 => GgufValue.From((ulong)random.NextInt64() * 2),
         10 => GgufValue.From(-random.NextInt64()),
         11 => GgufValue.From(random.NextDouble()),
-        12 => GgufValue.FromArray<byte>(Enumerable.Range(0, random.Next(40)).Select(_ => (byte)random.Next()).ToArray()),
-        13 => GgufValue.FromArray<int>(Enumerable.Range(0, random.Next(40)).Select(_ => random.Next()).ToArray()),
-        14 => GgufValue.FromArray<double>(Enumerable.Range(0, random.Next(40)).Select(_ => random.NextDouble()).ToArray()),
-        15 => GgufValue.FromArray(Enumerable.Range(0, random.Next(40)).Select(_ => random.Next(2) == 0).ToArray()),
-        16 => GgufValue.FromArray(Enumerable.Range(0, random.Next(40)).Select(_ => Text(random, 0)).ToArray()),
+        12 => GgufValue.FromArray<byte>(Many(random, () => (byte)random.Next())),
+        13 => GgufValue.FromArray<int>(Many(random, random.Next)),
+        14 => GgufValue.FromArray<double>(Many(random, random.NextDouble)),
+        15 => GgufValue.FromArray(Many(random, () => random.Next(2) == 0)),
+        16 => GgufValue.FromArray(Many(random, () => Text(random, 0))),
         _ => GgufValue.FromArray(
-            Enumerable.Range(0, random.Next(3)).Select(_ => Value(random, nesting + 1)).Where(v => v.Type == GgufValueType.Array).ToArray()),
+            Many(random, () => Value(random, nesting + 1)).Take(3).Where(v => v.Type == GgufValueType.Array).ToArray()),
     };
+
+    private static T[] Many<T>(Random random, Func<T> make) =>
+        [.. Enumerable.Range(0, random.Next(40)).Select(_ => make())];
 
     private static string Text(Random random, int minimum)
     {
         string[] letters = ["a", "é", "世", "🙂", "\0", "\n", ".", "Ġ"];
-        return string.Concat(Enumerable.Range(0, random.Next(minimum, 12)).Select(_ => letters[random.Next(letters.Length)]));
+        return string.Concat(random.GetItems(letters, random.Next(minimum, 12)));
     }
 }

@@ -69,9 +69,11 @@ public sealed class GgufRoundTripTests
             ["k"] = GgufValue.From(7u),
         };
 
-        Assert.Equal("model.gguf: key n is String seven; expected an integer.", Message(() => metadata.GetInteger("n")));
         Assert.Equal(
-            "model.gguf: key big is UInt64 18446744073709551615; expected an integer.", Message(() => metadata.GetInteger("big")));
+            "model.gguf: key n is String seven; expected an integer.", Message(() => metadata.GetInteger("n")));
+        Assert.Equal(
+            "model.gguf: key big is UInt64 18446744073709551615; expected an integer.",
+            Message(() => metadata.GetInteger("big")));
         Assert.Equal("model.gguf: key k is 7; expected 1..5.", Message(() => metadata.RequireInt32("k", 1, 5)));
         Assert.Equal("model.gguf: key x is missing; expected a string.", Message(() => metadata.RequireString("x")));
         Assert.Equal("model.gguf: key k is UInt32 7; expected a string.", Message(() => metadata.GetString("k")));
@@ -84,11 +86,12 @@ public sealed class GgufRoundTripTests
     {
         GgufTensorSource tensor = GgufTensorSource.FromMemory("t", [32], TensorType.F32, new byte[128]);
 
-        Assert.Contains("stands in the list twice", Refusal(new(), tensor, tensor), StringComparison.Ordinal);
-        Assert.Contains("64 bytes long; expected 1 to 63", Refusal(new(), tensor with { Name = new string('n', 64) }), StringComparison.Ordinal);
-        Assert.Contains("whole blocks of 32", Refusal(new(), tensor with { Dimensions = [33], Type = TensorType.Q8_0 }), StringComparison.Ordinal);
-        Assert.Contains("at most 4", Refusal(new(), tensor with { Dimensions = [1, 1, 1, 1, 32] }), StringComparison.Ordinal);
-        Assert.Contains("power of two", Refusal(new() { ["general.alignment"] = GgufValue.From(24u) }, tensor), StringComparison.Ordinal);
+        Assert.Contains("stands in the list twice", Refusal(new(), tensor, tensor));
+        Assert.Contains("64 bytes long; expected 1 to 63", Refusal(new(), tensor with { Name = new string('n', 64) }));
+        Assert.Contains(
+            "whole blocks of 32", Refusal(new(), tensor with { Dimensions = [33], Type = TensorType.Q8_0 }));
+        Assert.Contains("at most 4", Refusal(new(), tensor with { Dimensions = [1, 1, 1, 1, 32] }));
+        Assert.Contains("power of two", Refusal(new() { ["general.alignment"] = GgufValue.From(24u) }, tensor));
 
         static string Refusal(GgufMetadata metadata, params GgufTensorSource[] tensors) =>
             Assert.ThrowsAny<ArgumentException>(() => GgufSamples.Bytes(metadata, tensors)).Message;
@@ -103,7 +106,7 @@ public sealed class GgufRoundTripTests
 
         InvalidOperationException e = Assert.Throws<InvalidOperationException>(() => GgufSamples.Bytes(new(), tensor));
 
-        Assert.Contains(expected, e.Message, StringComparison.Ordinal);
+        Assert.Contains(expected, e.Message);
     }
 
     [Fact]

@@ -15,26 +15,35 @@ public sealed class MergeRefusalTests : IDisposable
 
     [Theory]
     [InlineData(32, 384, "the projections are [32, 384]; expected [d_search, 256], as n_embd of {base} is 256.")]
-    [InlineData(256, 32, "the projections are [256, 32]; expected [d_search, 256], as n_embd of {base} is 256; they look transposed.")]
+    [InlineData(
+        256,
+        32,
+        "the projections are [256, 32]; expected [d_search, 256], as n_embd of {base} is 256; they look transposed.")]
     [InlineData(48, 256, "the projections are [48, 256]; expected d_search to be a multiple of 32 up to 1024.")]
     [InlineData(1056, 256, "the projections are [1056, 256]; expected d_search to be a multiple of 32 up to 1024.")]
     public void Other_shapes(int rows, int columns, string expected)
     {
         ModelMergerTests.Projections(_folder, "p.safetensors", [0], rows, columns);
 
-        Assert.Equal($"{_folder["p.safetensors"]}: {expected.Replace("{base}", _model, StringComparison.Ordinal)}", Refusal<TensorFileException>());
+        Assert.Equal(
+            $"{_folder["p.safetensors"]}: {expected.Replace("{base}", _model, StringComparison.Ordinal)}",
+            Refusal<TensorFileException>());
     }
 
     [Fact]
     public void Layers_that_do_not_exist()
     {
         ModelMergerTests.Projections(_folder, "p.safetensors", [0, 2], 32, 256);
-        Assert.EndsWith("there are no projections for layer 1; the file holds layers 0,2.", Refusal<TensorFileException>(new() { Layers = "0-2" }), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "there are no projections for layer 1; the file holds layers 0,2.",
+            Refusal<TensorFileException>(new() { Layers = "0-2" }));
         Assert.Equal("Layers '4' do not lie in 0..3.", Refusal<ArgumentException>(new() { Layers = "4" }));
         Assert.Equal("Layers 'none' name no layer.", Refusal<ArgumentException>(new() { Layers = "none" }));
 
         ModelMergerTests.Projections(_folder, "p.safetensors", [4], 32, 256);
-        Assert.EndsWith("there are projections for layer 4; expected layers 0..3, as the model has 4.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "there are projections for layer 4; expected layers 0..3, as the model has 4.",
+            Refusal<TensorFileException>());
     }
 
     [Theory]
@@ -43,31 +52,51 @@ public sealed class MergeRefusalTests : IDisposable
     [InlineData(1e6f, "1000000")]
     public void Numbers_that_are_not_finite_in_f16(float bad, string shown)
     {
-        Write(("projections.0.W_Qs.weight", [32, 256], i => i == 300 ? bad : 0), ("projections.0.W_Ks.weight", [32, 256], _ => 0));
+        Write(
+            ("projections.0.W_Qs.weight", [32, 256], i => i == 300 ? bad : 0),
+            ("projections.0.W_Ks.weight", [32, 256], _ => 0));
 
-        Assert.EndsWith($"tensor projections.0.W_Qs.weight holds {shown} at [1, 44]; expected finite numbers that fit f16.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            $"tensor projections.0.W_Qs.weight holds {shown} at [1, 44]; expected finite numbers that fit f16.",
+            Refusal<TensorFileException>());
     }
 
     [Fact]
     public void Projections_that_do_not_belong_together()
     {
         Write(("projections.0.W_Qs.weight", [32, 256], _ => 0));
-        Assert.EndsWith("tensor projections.0.W_Ks.weight is missing; expected it beside projections.0.W_Qs.weight.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "tensor projections.0.W_Ks.weight is missing; expected it beside projections.0.W_Qs.weight.",
+            Refusal<TensorFileException>());
 
-        Write(("projections.1.W_Qs.weight", [32, 256], _ => 0), ("projections.1.W_Ks.weight", [32, 256], _ => 0), ("projections.0.W_Ks.weight", [32, 256], _ => 0));
-        Assert.EndsWith("tensor projections.0.W_Qs.weight is missing; expected it beside projections.0.W_Ks.weight.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Write(
+            ("projections.1.W_Qs.weight", [32, 256], _ => 0),
+            ("projections.1.W_Ks.weight", [32, 256], _ => 0),
+            ("projections.0.W_Ks.weight", [32, 256], _ => 0));
+        Assert.EndsWith(
+            "tensor projections.0.W_Qs.weight is missing; expected it beside projections.0.W_Ks.weight.",
+            Refusal<TensorFileException>());
 
         Write(("projections.0.W_Qs.weight", [32, 256], _ => 0), ("projections.0.W_Ks.weight", [64, 256], _ => 0));
-        Assert.EndsWith("tensor projections.0.W_Ks.weight has shape [64, 256]; expected [32, 256] as the first one.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "tensor projections.0.W_Ks.weight has shape [64, 256]; expected [32, 256] as the first one.",
+            Refusal<TensorFileException>());
 
         Write(("projections.0.W_Qs.weight", [8192], _ => 0), ("projections.0.W_Ks.weight", [8192], _ => 0));
-        Assert.EndsWith("tensor projections.0.W_Qs.weight has shape [8192]; expected [d_search, n_embd].", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "tensor projections.0.W_Qs.weight has shape [8192]; expected [d_search, n_embd].",
+            Refusal<TensorFileException>());
 
         Write(("lm_head.weight", [32, 256], _ => 0));
-        Assert.EndsWith("tensor lm_head.weight is not a search projection; expected projections.0.W_Qs.weight and projections.0.W_Ks.weight.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "tensor lm_head.weight is not a search projection; expected projections.0.W_Qs.weight and "
+                + "projections.0.W_Ks.weight.",
+            Refusal<TensorFileException>());
 
         Write();
-        Assert.EndsWith("no search projections; expected tensors such as projections.0.W_Qs.weight and projections.0.W_Ks.weight.", Refusal<TensorFileException>(), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "no search projections; expected tensors such as projections.0.W_Qs.weight and projections.0.W_Ks.weight.",
+            Refusal<TensorFileException>());
     }
 
     [Theory]
@@ -104,17 +133,22 @@ public sealed class MergeRefusalTests : IDisposable
         ModelFiles.Merge(_model, _folder["p.safetensors"], _folder["ann.gguf"]);
 
         Assert.Equal(
-            $"{_folder["ann.gguf"]}: the model already holds search projections (tensor blk.0.indexer.proj.weight); 'ann split' takes them out.",
+            $"{_folder["ann.gguf"]}: the model already holds search projections (tensor blk.0.indexer.proj.weight); "
+                + "'ann split' takes them out.",
             Refusal<TensorFileException>(null, _folder["ann.gguf"]));
-        Assert.EndsWith("key general.architecture is missing; expected a string.", Refusal<TensorFileException>(null, Bare("empty.gguf", new())), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "key general.architecture is missing; expected a string.",
+            Refusal<TensorFileException>(null, Bare("empty.gguf", new())));
         Assert.EndsWith(
             "this is one of 2 parts of a model (key split.count); expected a model in one file.",
-            Refusal<TensorFileException>(null, Bare("part.gguf", new() { ["general.architecture"] = GgufValue.From("qwen3"), ["split.count"] = GgufValue.From((ushort)2) })),
-            StringComparison.Ordinal);
+            Refusal<TensorFileException>(null, Bare("part.gguf", With("split.count", GgufValue.From((ushort)2)))));
         Assert.EndsWith(
             "the model already describes a search (key ann_sparse.layers); 'ann split' takes it out.",
-            Refusal<TensorFileException>(null, Bare("keys.gguf", new() { ["general.architecture"] = GgufValue.From("qwen3"), ["ann_sparse.layers"] = GgufValue.FromArray<int>([0]) })),
-            StringComparison.Ordinal);
+            Refusal<TensorFileException>(
+                null, Bare("keys.gguf", With("ann_sparse.layers", GgufValue.FromArray<int>([0])))));
+
+        static GgufMetadata With(string key, GgufValue value) =>
+            new() { ["general.architecture"] = GgufValue.From("qwen3"), [key] = value };
     }
 
     [Fact]
@@ -123,9 +157,13 @@ public sealed class MergeRefusalTests : IDisposable
         ModelMergerTests.Projections(_folder, "p.safetensors", [0], 32, 256);
         File.WriteAllText(_folder["ann.gguf"], "precious");
 
-        Assert.Equal($"{_folder["ann.gguf"]} exists; overwriting it must be asked for (--force).", Refusal<IOException>(null, null, "ann.gguf"));
+        Assert.Equal(
+            $"{_folder["ann.gguf"]} exists; overwriting it must be asked for (--force).",
+            Refusal<IOException>(null, null, "ann.gguf"));
         Assert.Equal("precious", File.ReadAllText(_folder["ann.gguf"]));
-        Assert.Equal($"{_folder["base.gguf"]} is an input; write to another file.", Refusal<IOException>(new() { Overwrite = true }, null, "base.gguf"));
+        Assert.Equal(
+            $"{_folder["base.gguf"]} is an input; write to another file.",
+            Refusal<IOException>(new() { Overwrite = true }, null, "base.gguf"));
 
         ModelFiles.Merge(_model, _folder["p.safetensors"], _folder["ann.gguf"], new MergeOptions { Overwrite = true });
         using GgufFile file = GgufFile.Open(_folder["ann.gguf"]);
@@ -135,9 +173,12 @@ public sealed class MergeRefusalTests : IDisposable
     [Fact]
     public void A_model_that_cannot_be_split()
     {
-        Assert.EndsWith("the model holds no search projections; expected tensors such as blk.0.indexer.proj.weight.", Split(_model), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "the model holds no search projections; expected tensors such as blk.0.indexer.proj.weight.",
+            Split(_model));
 
-        GgufTensorSource query = GgufTensorSource.FromMemory("blk.0.indexer.proj.weight", [256, 32], TensorType.F16, new byte[16384]);
+        GgufTensorSource query = GgufTensorSource.FromMemory(
+            "blk.0.indexer.proj.weight", [256, 32], TensorType.F16, new byte[16384]);
         GgufTensorSource key = query with { Name = "blk.0.indexer.attn_k.weight" };
         GgufMetadata metadata = new()
         {
@@ -147,12 +188,19 @@ public sealed class MergeRefusalTests : IDisposable
             ["qwen3.attention.indexer.key_length"] = GgufValue.From(32u),
         };
 
-        Assert.EndsWith("tensor blk.0.indexer.attn_k.weight is missing; expected it beside blk.0.indexer.proj.weight.", Split(Bare("a.gguf", metadata, query)), StringComparison.Ordinal);
-        Assert.Contains("tensor blk.0.indexer.attn_k.weight has dimensions {32, 256}; expected {256, 32}", Split(Bare("b.gguf", metadata, query, key with { Dimensions = [32, 256] })), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "tensor blk.0.indexer.attn_k.weight is missing; expected it beside blk.0.indexer.proj.weight.",
+            Split(Bare("a.gguf", metadata, query)));
+        Assert.Contains(
+            "tensor blk.0.indexer.attn_k.weight has dimensions {32, 256}; expected {256, 32}",
+            Split(Bare("b.gguf", metadata, query, key with { Dimensions = [32, 256] })));
         metadata["ann_sparse.layers"] = GgufValue.FromArray<int>([0, 1]);
-        Assert.EndsWith("key ann_sparse.layers lists layers 0,1, but there are projections for 0.", Split(Bare("c.gguf", metadata, query, key)), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "key ann_sparse.layers lists layers 0,1, but there are projections for 0.",
+            Split(Bare("c.gguf", metadata, query, key)));
         metadata["qwen3.attention.indexer.head_count"] = GgufValue.From(2u);
-        Assert.EndsWith("key qwen3.attention.indexer.head_count is 2; expected 1.", Split(Bare("d.gguf", metadata, query, key)), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "key qwen3.attention.indexer.head_count is 2; expected 1.", Split(Bare("d.gguf", metadata, query, key)));
     }
 
     private string Bare(string name, GgufMetadata metadata, params GgufTensorSource[] tensors)
@@ -168,7 +216,8 @@ public sealed class MergeRefusalTests : IDisposable
         where T : Exception
     {
         string[] before = _folder.Names;
-        T e = Assert.Throws<T>(() => ModelFiles.Merge(model ?? _model, _folder["p.safetensors"], _folder[output], options ?? new MergeOptions()));
+        T e = Assert.Throws<T>(() => ModelFiles.Merge(
+            model ?? _model, _folder["p.safetensors"], _folder[output], options ?? new MergeOptions()));
         Assert.Equal(before, _folder.Names);
         return e.Message;
     }

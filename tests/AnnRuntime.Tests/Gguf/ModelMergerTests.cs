@@ -13,7 +13,8 @@ public sealed class ModelMergerTests : IDisposable
     [Fact]
     public void The_embedded_model_split_and_merged_is_the_same_file()
     {
-        ModelFileReport split = ModelFiles.Split(RepositoryFiles.EmbeddedModel, _folder["p.safetensors"], _folder["base.gguf"]);
+        ModelFileReport split = ModelFiles.Split(
+            RepositoryFiles.EmbeddedModel, _folder["p.safetensors"], _folder["base.gguf"]);
         ModelFileReport merged = ModelFiles.Merge(
             _folder["base.gguf"], _folder["p.safetensors"], _folder["again.gguf"]);
 
@@ -21,11 +22,14 @@ public sealed class ModelMergerTests : IDisposable
         Assert.Equal(Enumerable.Range(0, 12), split.SearchedLayers);
         Assert.Equal(split.Settings, merged.Settings);
         Assert.Equal((128, "cosine", 64, 10000f, 32, 4), (
-            merged.Settings.TopK, merged.Settings.Metric, merged.Settings.RopeDimensions, merged.Settings.RopeFrequencyBase,
-            merged.Settings.Window, merged.Settings.Sinks));
+            merged.Settings.TopK, merged.Settings.Metric, merged.Settings.RopeDimensions,
+            merged.Settings.RopeFrequencyBase, merged.Settings.Window, merged.Settings.Sinks));
         using GgufFile without = GgufFile.Open(_folder["base.gguf"]);
         Assert.Equal(134, without.Tensors.Count);
-        Assert.DoesNotContain(without.Metadata, pair => pair.Key.Contains("indexer", StringComparison.Ordinal) || pair.Key.StartsWith("ann_", StringComparison.Ordinal));
+        Assert.DoesNotContain(
+            without.Metadata,
+            pair => pair.Key.Contains("indexer", StringComparison.Ordinal)
+                || pair.Key.StartsWith("ann_", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -52,19 +56,21 @@ public sealed class ModelMergerTests : IDisposable
             _folder["base.gguf"], RepositoryFiles.RotatedProjections128, _folder["rotated.gguf"]);
 
         Assert.Equal((64, "ip", 128, null, null), (
-            content.SearchLength, content.Settings.Metric, content.Settings.TopK, content.Settings.RopeDimensions, content.Settings.Window));
+            content.SearchLength, content.Settings.Metric, content.Settings.TopK, content.Settings.RopeDimensions,
+            content.Settings.Window));
         Assert.Equal((128, "cosine", 128, 128, 32, 4), (
             rotated.SearchLength, rotated.Settings.Metric, rotated.Settings.TopK, rotated.Settings.RopeDimensions,
             rotated.Settings.Window, rotated.Settings.Sinks));
         Assert.Equal("projections-content-d64.safetensors", content.Settings.Checkpoint);
-        Assert.StartsWith("{\"d_search\": 64", content.Settings.Config, StringComparison.Ordinal);
+        Assert.StartsWith("{\"d_search\": 64", content.Settings.Config);
     }
 
     [Fact]
     public void Options_choose_layers_and_override_settings()
     {
         string model = Model("base.gguf");
-        Projections("p.safetensors", [0, 1, 2, 3], 64, 256, new AnnSettings { Metric = "ip", Window = 9, Checkpoint = "file" });
+        Projections(
+            "p.safetensors", [0, 1, 2, 3], 64, 256, new AnnSettings { Metric = "ip", Window = 9, Checkpoint = "file" });
         MergeOptions options = new()
         {
             Layers = "3,1",
@@ -89,9 +95,13 @@ public sealed class ModelMergerTests : IDisposable
         Assert.Equal(GgufValue.From(2u), m["ann_sparse.sinks"]);
         Assert.Equal(GgufValue.From("file"), m["ann_sparse.checkpoint"]);
         Assert.Equal(GgufValue.From("how"), m["ann_sparse.config"]);
-        string[] added = [.. file.Tensors.Select(t => t.Name).Where(n => n.Contains("indexer", StringComparison.Ordinal))];
+        string[] added = [.. file.Tensors.Select(t => t.Name).Where(AnnContract.IsSearchTensor)];
         Assert.Equal(
-            ["blk.1.indexer.proj.weight", "blk.1.indexer.attn_k.weight", "blk.3.indexer.proj.weight", "blk.3.indexer.attn_k.weight"], added);
+            [
+                "blk.1.indexer.proj.weight", "blk.1.indexer.attn_k.weight",
+                "blk.3.indexer.proj.weight", "blk.3.indexer.attn_k.weight",
+            ],
+            added);
         GgufTensor query = file.Find("blk.3.indexer.proj.weight")!;
         Assert.Equal(TensorType.F16, query.Type);
         Assert.Equal([256L, 64L], query.Dimensions);
@@ -108,7 +118,8 @@ public sealed class ModelMergerTests : IDisposable
 
         using GgufFile file = GgufFile.Open(_folder["ann.gguf"]);
         Assert.Equal(
-            ["ann_sparse.layers"], file.Metadata.Select(p => p.Key).Where(k => k.StartsWith("ann_sparse.", StringComparison.Ordinal)));
+            ["ann_sparse.layers"],
+            file.Metadata.Select(p => p.Key).Where(k => k.StartsWith("ann_sparse.", StringComparison.Ordinal)));
     }
 
     [Fact]
@@ -121,8 +132,10 @@ public sealed class ModelMergerTests : IDisposable
             File.WriteAllBytes(_folder["up.gguf"], GgufSamples.Bytes(metadata,
             [
                 .. file.Tensors.Select(t => GgufTensorSource.Copy(file, t)),
-                GgufTensorSource.FromMemory("blk.2.indexer.q_proj.weight", [256, 32], TensorType.BF16, new byte[256 * 32 * 2]),
-                GgufTensorSource.FromMemory("blk.2.indexer.k_proj.weight", [256, 32], TensorType.BF16, new byte[256 * 32 * 2]),
+                GgufTensorSource.FromMemory(
+                    "blk.2.indexer.q_proj.weight", [256, 32], TensorType.BF16, new byte[256 * 32 * 2]),
+                GgufTensorSource.FromMemory(
+                    "blk.2.indexer.k_proj.weight", [256, 32], TensorType.BF16, new byte[256 * 32 * 2]),
             ]));
         }
 
@@ -141,7 +154,7 @@ public sealed class ModelMergerTests : IDisposable
         string[] before = _folder.Names;
 
         Assert.Throws<OperationCanceledException>(() => ModelMerger.Merge(
-            model, _folder["p.safetensors"], _folder["ann.gguf"], new MergeOptions(), null, new CancellationToken(true)));
+            model, _folder["p.safetensors"], _folder["ann.gguf"], new(), null, new CancellationToken(true)));
 
         Assert.Equal(before, _folder.Names);
     }
@@ -158,7 +171,10 @@ public sealed class ModelMergerTests : IDisposable
         using FileStream stream = File.Create(folder[name]);
         SafetensorsWriter.Write(
             stream, settings?.ToSafetensors() ?? [],
-            [.. layers.SelectMany(layer => new[] { Entry(ProjectionSet.QueryName(layer), layer, 0), Entry(ProjectionSet.KeyName(layer), layer, 1) })]);
+            [.. layers.SelectMany(layer => new[]
+            {
+                Entry(ProjectionSet.QueryName(layer), layer, 0), Entry(ProjectionSet.KeyName(layer), layer, 1),
+            })]);
 
         (string, IReadOnlyList<long>, TensorType, ReadOnlyMemory<byte>) Entry(string tensor, int layer, int which)
         {

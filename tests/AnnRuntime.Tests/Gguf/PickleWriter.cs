@@ -13,17 +13,19 @@ internal sealed class PickleWriter
     public byte[] Bytes => [.. _bytes.ToArray(), (byte)'.'];
 
     /// <summary>A checkpoint: {search_module: {name: tensor, ...}, config: {d_search: 32}}.</summary>
-    public static void WriteCheckpoint(string path, params (string Name, int Rows, int Columns, float[] Storage)[] tensors)
+    public static void WriteCheckpoint(
+        string path, params (string Name, int Rows, int Columns, float[] Storage)[] tensors)
     {
         PickleWriter pickle = new();
         pickle.Op('}').Op('(').Text("search_module").Op('}').Op('(');
         for (int i = 0; i < tensors.Length; i++)
         {
-            pickle.Text(tensors[i].Name).Tensor($"{i}", tensors[i].Storage.Length, 0, [tensors[i].Rows, tensors[i].Columns], [tensors[i].Columns, 1]);
+            pickle.Text(tensors[i].Name).Tensor(
+                $"{i}", tensors[i].Storage.Length, 0, [tensors[i].Rows, tensors[i].Columns], [tensors[i].Columns, 1]);
         }
 
-        pickle.Op('u').Text("config").Op('}').Op('(').Text("d_search").Integer(32).Text("lr").Op(']').Op('(').Real(0.001).Real(0.5)
-            .Op('e').Text("window").Integer(4).Op('u').Op('u');
+        pickle.Op('u').Text("config").Op('}').Op('(').Text("d_search").Integer(32)
+            .Text("lr").Op(']').Op('(').Real(0.001).Real(0.5).Op('e').Text("window").Integer(4).Op('u').Op('u');
         WriteArchive(path, pickle.Bytes, [.. tensors.Select(t => t.Storage)]);
     }
 
@@ -84,9 +86,11 @@ internal sealed class PickleWriter
         return this;
     }
 
-    public PickleWriter Tensor(string key, int elements, int offset, int[] shape, int[] strides, string type = "FloatStorage")
+    public PickleWriter Tensor(
+        string key, int elements, int offset, int[] shape, int[] strides, string type = "FloatStorage")
     {
-        Global("torch._utils", "_rebuild_tensor_v2").Op('(', '(').Text("storage").Global("torch", type).Text(key).Text("cpu")
+        Global("torch._utils", "_rebuild_tensor_v2").Op('(', '(')
+            .Text("storage").Global("torch", type).Text(key).Text("cpu")
             .Integer(elements).Op('t').Op('Q').Integer(offset);
         Op('(');
         foreach (int extent in shape)

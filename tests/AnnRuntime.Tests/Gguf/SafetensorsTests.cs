@@ -59,24 +59,37 @@ public sealed class SafetensorsTests
     [InlineData("{\"a\":{\"dtype\":\"I64\"}}", "tensor a has dtype I64; expected F32, F16 or BF16")]
     [InlineData("{\"a\":{\"dtype\":\"F32\"}}", "tensor a has no shape")]
     [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", "tensor a has no data_offsets")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", "tensor a has -1 in shape; expected whole numbers from 0")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", "expected start and end inside the 4 bytes of data")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}", "tensor a of shape [2] and dtype F32 has 4 bytes, which is not its size")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,0]}}", "has 0 bytes, which is not its size")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4,4],\"data_offsets\":[0,4]}}", "which is not its size")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}",
+        "tensor a has -1 in shape; expected whole numbers from 0")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}",
+        "expected start and end inside the 4 bytes of data")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,4]}}",
+        "tensor a of shape [2] and dtype F32 has 4 bytes, which is not its size")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,0]}}", "has 0 bytes, which is not its size")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904,4,4],\"data_offsets\":[0,4]}}",
+        "which is not its size")]
     [InlineData("{\"__metadata__\":{\"a\":1}}", "__metadata__ a is a JSON Number; expected a string")]
     [InlineData("{\"__metadata__\":[]}", "__metadata__ is a JSON Array; expected an object")]
-    [InlineData("{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "tensor a stands in the header twice")]
+    [InlineData(
+        "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},"
+            + "\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}",
+        "tensor a stands in the header twice")]
     [InlineData("{\"\\ud800\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", "not valid Unicode")]
     public void Each_refusal_says_what(string header, string expected)
     {
         byte[] json = Encoding.UTF8.GetBytes(header);
         byte[] bytes = [.. BitConverter.GetBytes((long)json.Length), .. json, 0, 0, 0, 0];
 
-        TensorFileException e = Assert.Throws<TensorFileException>(() => SafetensorsFile.FromMemory(bytes, "p.safetensors"));
+        TensorFileException e = Assert.Throws<TensorFileException>(() => SafetensorsFile.FromMemory(
+            bytes, "p.safetensors"));
 
-        Assert.StartsWith("p.safetensors: ", e.Message, StringComparison.Ordinal);
-        Assert.Contains(expected, e.Message, StringComparison.Ordinal);
+        Assert.StartsWith("p.safetensors: ", e.Message);
+        Assert.Contains(expected, e.Message);
     }
 
     [Fact]
@@ -86,7 +99,7 @@ public sealed class SafetensorsTests
 
         TensorFileException e = Assert.Throws<TensorFileException>(() => SafetensorsFile.FromMemory(bytes));
 
-        Assert.Contains("the header length is 9223372036854775807, but the 0 bytes left", e.Message, StringComparison.Ordinal);
+        Assert.Contains("the header length is 9223372036854775807, but the 0 bytes left", e.Message);
     }
 
     private static byte[] Sample()
@@ -101,7 +114,10 @@ public sealed class SafetensorsTests
         SafetensorsWriter.Write(
             stream,
             new Dictionary<string, string> { ["key"] = "a \"text\"" },
-            [("one", [2L, 2L], TensorType.F32, one), ("two", [2L], TensorType.F16, two), ("three", [], TensorType.BF16, three)]);
+            [
+                ("one", [2L, 2L], TensorType.F32, one), ("two", [2L], TensorType.F16, two),
+                ("three", [], TensorType.BF16, three),
+            ]);
         return stream.ToArray();
     }
 }

@@ -15,24 +15,28 @@ public sealed class SyntheticModelTests : IDisposable
     [InlineData(TensorType.Q4_0, 2u)]
     public void The_tiny_shape_has_its_tensors(TensorType type, uint fileType)
     {
-        ModelFileReport report = ModelFiles.Synth(_folder["tiny.gguf"], Options(type) with { AnnLayers = "reserve:2", SearchLength = 64 });
+        ModelFileReport report = ModelFiles.Synth(
+            _folder["tiny.gguf"], Options(type) with { AnnLayers = "reserve:2", SearchLength = 64 });
 
         using GgufFile file = GgufFile.Open(_folder["tiny.gguf"]);
         (string, string, TensorType)[] block =
         [
             ("attn_norm", "{256}", TensorType.F32), ("attn_q", "{256, 256}", type), ("attn_k", "{256, 128}", type),
-            ("attn_v", "{256, 128}", type), ("attn_output", "{256, 256}", type), ("attn_q_norm", "{64}", TensorType.F32),
-            ("attn_k_norm", "{64}", TensorType.F32), ("ffn_norm", "{256}", TensorType.F32), ("ffn_gate", "{256, 512}", type),
+            ("attn_v", "{256, 128}", type), ("attn_output", "{256, 256}", type),
+            ("attn_q_norm", "{64}", TensorType.F32), ("attn_k_norm", "{64}", TensorType.F32),
+            ("ffn_norm", "{256}", TensorType.F32), ("ffn_gate", "{256, 512}", type),
             ("ffn_up", "{256, 512}", type), ("ffn_down", "{512, 256}", type),
         ];
         (string, string, TensorType)[] expected =
         [
             ("token_embd.weight", "{256, 512}", type),
-            .. Enumerable.Range(0, 4).SelectMany(i => block.Select(t => ($"blk.{i}.{t.Item1}.weight", t.Item2, t.Item3))),
+            .. Enumerable.Range(0, 4).SelectMany(
+                i => block.Select(t => ($"blk.{i}.{t.Item1}.weight", t.Item2, t.Item3))),
             ("output_norm.weight", "{256}", TensorType.F32),
             .. new[] { 1, 2 }.SelectMany(i => new[]
             {
-                ($"blk.{i}.indexer.proj.weight", "{256, 64}", TensorType.F16), ($"blk.{i}.indexer.attn_k.weight", "{256, 64}", TensorType.F16),
+                ($"blk.{i}.indexer.proj.weight", "{256, 64}", TensorType.F16),
+                ($"blk.{i}.indexer.attn_k.weight", "{256, 64}", TensorType.F16),
             }),
         ];
         Assert.Equal(expected, file.Tensors.Select(t => (t.Name, t.Shape, t.Type)));
@@ -91,7 +95,8 @@ public sealed class SyntheticModelTests : IDisposable
     {
         SyntheticOptions options = new() { Shape = SyntheticShape.Of(name), AnnLayers = "none" };
 
-        Assert.Equal(parameters, SyntheticModel.BuildTensors(options, []).Sum(t => t.Dimensions.Aggregate(1L, (a, b) => a * b)));
+        Assert.Equal(
+            parameters, SyntheticModel.BuildTensors(options, []).Sum(t => t.Dimensions.Aggregate(1L, (a, b) => a * b)));
     }
 
     [Fact]
@@ -103,23 +108,33 @@ public sealed class SyntheticModelTests : IDisposable
 
         Assert.Equal(512, tokens.Length);
         Assert.Equal(512, tokens.Distinct().Count());
-        Assert.Equal(["Ā", "A", "Ġ", "Ċ", "~", "ġ", "ÿ", "Ń", "Ġw300", "<|endoftext|>"], new[] { 0, 65, 32, 10, 126, 127, 255, 173, 300, 511 }.Select(i => tokens[i]));
+        Assert.Equal(
+            ["Ā", "A", "Ġ", "Ċ", "~", "ġ", "ÿ", "Ń", "Ġw300", "<|endoftext|>"],
+            new[] { 0, 65, 32, 10, 126, 127, 255, 173, 300, 511 }.Select(i => tokens[i]));
         Assert.DoesNotContain(file.Metadata, pair => pair.Key.StartsWith("ann_", StringComparison.Ordinal));
     }
 
     [Fact]
     public void Options_out_of_range_are_refused()
     {
-        Assert.Equal("There is no shape 'gpt5'; expected qwen3-0.6b, qwen3-4b, qwen3-8b, llama3-8b, tiny.", Assert.Throws<ArgumentException>(() => SyntheticShape.Of("gpt5")).Message);
+        Assert.Equal(
+            "There is no shape 'gpt5'; expected qwen3-0.6b, qwen3-4b, qwen3-8b, llama3-8b, tiny.",
+            Assert.Throws<ArgumentException>(() => SyntheticShape.Of("gpt5")).Message);
         Assert.Equal("type is BF16; expected F16, Q8_0 or Q4_0.", Refusal(Options(TensorType.BF16)));
-        Assert.Equal("d-search is 100; expected a multiple of 32 up to 1024.", Refusal(Options(TensorType.F16) with { SearchLength = 100 }));
+        Assert.Equal(
+            "d-search is 100; expected a multiple of 32 up to 1024.",
+            Refusal(Options(TensorType.F16) with { SearchLength = 100 }));
         Assert.Equal("Layers '9' do not lie in 0..3.", Refusal(Options(TensorType.F16) with { AnnLayers = "9" }));
-        Assert.Equal("context length is 0; expected at least 1.", Refusal(Options(TensorType.F16) with { ContextLength = 0 }));
-        Assert.Equal("window 200 and sinks 0 are more than top-k 128, which counts them in.", Refusal(Options(TensorType.F16) with { Settings = new() { Window = 200 } }));
+        Assert.Equal(
+            "context length is 0; expected at least 1.", Refusal(Options(TensorType.F16) with { ContextLength = 0 }));
+        Assert.Equal(
+            "window 200 and sinks 0 are more than top-k 128, which counts them in.",
+            Refusal(Options(TensorType.F16) with { Settings = new() { Window = 200 } }));
         Assert.Empty(_folder.Names);
     }
 
-    private static SyntheticOptions Options(TensorType type) => new() { Shape = SyntheticShape.Of("tiny"), Type = type };
+    private static SyntheticOptions Options(TensorType type) =>
+        new() { Shape = SyntheticShape.Of("tiny"), Type = type };
 
     private string Refusal(SyntheticOptions options) =>
         Assert.Throws<ArgumentException>(() => ModelFiles.Synth(_folder["x.gguf"], options)).Message;

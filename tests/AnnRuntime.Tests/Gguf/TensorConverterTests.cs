@@ -5,7 +5,13 @@ namespace AnnRuntime.Tests.Gguf;
 
 public sealed class TensorConverterTests
 {
-    public static TheoryData<TensorType> Convertible => [TensorType.F32, TensorType.F16, TensorType.BF16, TensorType.Q8_0, TensorType.Q4_0];
+    public static TheoryData<TensorType> Convertible => [
+        TensorType.F32,
+        TensorType.F16,
+        TensorType.BF16,
+        TensorType.Q8_0,
+        TensorType.Q4_0,
+    ];
 
     [Theory]
     [MemberData(nameof(Convertible))]
@@ -78,8 +84,10 @@ public sealed class TensorConverterTests
     public void Lengths_and_types_are_checked()
     {
         Assert.Throws<ArgumentException>(() => TensorConverter.ToSingle(TensorType.F32, new byte[4], new float[2]));
-        Assert.Throws<ArgumentException>(() => TensorConverter.FromSingle(TensorType.Q8_0, new float[31], new byte[34]));
-        Assert.Throws<NotSupportedException>(() => TensorConverter.ToSingle(TensorType.Q6_K, new byte[210], new float[256]));
+        Assert.Throws<ArgumentException>(() => TensorConverter.FromSingle(
+            TensorType.Q8_0, new float[31], new byte[34]));
+        Assert.Throws<NotSupportedException>(() => TensorConverter.ToSingle(
+            TensorType.Q6_K, new byte[210], new float[256]));
     }
 
     [Theory]
