@@ -8,6 +8,7 @@
 #include "gguf.h"
 
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <unistd.h>
@@ -95,7 +96,8 @@ inline ann_context_params params(uint32_t n_ctx, int32_t mode, int32_t top_k = 0
     ann_context_params p;
     ann_context_params_default(&p);
     p.n_ctx = n_ctx;
-    p.n_threads = 2;
+    const char * threads = std::getenv("ANN_TEST_THREADS"); // for long runs on larger machines
+    p.n_threads = threads ? std::atoi(threads) : 2;
     p.search.mode = mode;
     p.search.top_k = top_k;
     return p;
