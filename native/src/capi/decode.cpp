@@ -109,6 +109,7 @@ ann_status ann_context_decode(ann_context * context, const ann_batch * batch, an
         c.abort.store(false, std::memory_order_relaxed);
         begin_stats(c);
         log_scope log;
+        log.silence_when(c.abort);
         const uint64_t start = now_ns();
         int32_t rc;
         try {

@@ -3,6 +3,7 @@
 
 #include "ann-runtime.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdarg>
 #include <cstring>
@@ -31,6 +32,9 @@ public:
     ~log_scope();
     log_scope(const log_scope &) = delete;
     log_scope & operator=(const log_scope &) = delete;
+
+    // Errors are kept but no longer passed on once *cancelled: a cancelled decode is no error, upstream logs it as several.
+    void silence_when(const std::atomic<bool> & cancelled);
 
     // the messages joined, without their function-name prefixes; `otherwise` if there were none
     std::string reason(const char * otherwise) const;

@@ -39,6 +39,7 @@ void *           log_user_data = nullptr;
 thread_local int         log_depth = 0;
 thread_local bool        log_error = false; // the last message was one, a continuation belongs to it
 thread_local std::string log_errors;
+thread_local const std::atomic<bool> * log_cancelled = nullptr;
 
 void on_log(ggml_log_level level, const char * text, void *) {
     if (level != GGML_LOG_LEVEL_CONT) {
@@ -46,6 +47,9 @@ void on_log(ggml_log_level level, const char * text, void *) {
     }
     if (log_depth > 0 && log_error) {
         log_errors += text;
+    }
+    if (log_error && log_cancelled && *log_cancelled) {
+        return;
     }
     ann_log_callback callback;
     void * user_data;
@@ -85,7 +89,13 @@ log_scope::log_scope() {
     }
 }
 
-log_scope::~log_scope() { --log_depth; }
+log_scope::~log_scope() {
+    if (--log_depth == 0) {
+        log_cancelled = nullptr;
+    }
+}
+
+void log_scope::silence_when(const std::atomic<bool> & cancelled) { log_cancelled = &cancelled; }
 
 std::string log_scope::reason(const char * otherwise) const {
     std::string res;
