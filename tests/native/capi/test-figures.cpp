@@ -20,14 +20,15 @@ TEST("perplexity, gaps of layer subsets, attention mass: the PyTorch figures") {
     std::printf("     dense %.4f (PyTorch 13.6163)\n", dense);
     CHECK_LE(std::abs(dense/13.6163 - 1.0), 0.002);
 
-    struct row { const char * name; const std::vector<int32_t> & layers; int32_t top_k; double gap; };
-    const row rows[] = {
-        { "pilot", pilot, 128, 1.68 }, { "reserved", reserved, 128, 5.31 }, { "all", all, 256, 1.49 }, { "all", all, 128, 3.96 },
-    };
+    struct row { const char * name; std::vector<int32_t> layers; int32_t top_k; double gap; };
+    std::vector<row> rows = { { "pilot", pilot, 128, 1.68 }, { "all", all, 128, 3.96 } };
+    if (std::getenv("ANN_TEST_LONG")) { // each is a minute on two cores
+        rows.insert(rows.begin(), { { "pilot", pilot, 256, 0.48 }, { "reserved", reserved, 128, 5.31 }, { "reserved", reserved, 256, 1.66 }, { "all", all, 256, 1.49 } });
+    }
     double worst = 0.0;
     for (const row & r : rows) {
         set_search(c.get(), ANN_SEARCH_EXACT, r.top_k, r.layers);
-        if (&r == rows + 3) {
+        if (&r == &rows.back()) {
             OK(ann_context_set_stats(c.get(), ANN_STATS_MASS, 1, &e_)); // of the sparse trajectory, as the reference
         }
         const double gap = (perplexity(c.get(), N_WINDOWS)/dense - 1.0)*100.0;
