@@ -145,6 +145,9 @@ struct resolved {
 };
 
 resolved resolve(const llama_model * model, const ann_context_params * params) {
+    if (llama_model_n_layer(model) == 0) {
+        fail(ANN_ERROR_UNSUPPORTED, "the model was loaded with its vocabulary only (vocab_only = 1); it cannot have a context");
+    }
     ann_context_params defaults;
     ann_context_params_default(&defaults);
     resolved r { read_struct(params, defaults, "params"), GGML_TYPE_F16, GGML_TYPE_F16, GGML_TYPE_F16, 0, false };

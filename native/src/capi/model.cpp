@@ -125,10 +125,13 @@ ann_status ann_model_get_info(const ann_model * model, ann_model_info * info, an
         const llama_ann_model & ann = llama_ann_get_model(m);
         ann_model_info res = {};
         res.n_layer        = llama_model_n_layer(m);
-        res.n_embd         = llama_model_n_embd(m);
-        res.n_head         = llama_model_n_head(m);
-        res.n_head_kv      = llama_model_n_head_kv(m);
-        llama_ann_head_sizes(m, &res.n_embd_head_k, &res.n_embd_head_v);
+        if (res.n_layer > 0) { // a model loaded with vocab_only has no shape; upstream aborts when asked for it
+            res.n_embd     = llama_model_n_embd(m);
+            res.n_head     = llama_model_n_head(m);
+            res.n_head_kv  = llama_model_n_head_kv(m);
+            res.can_shift  = llama_ann_can_shift(m);
+            llama_ann_head_sizes(m, &res.n_embd_head_k, &res.n_embd_head_v);
+        }
         res.n_vocab        = llama_vocab_n_tokens(llama_model_get_vocab(m));
         res.n_ctx_train    = llama_model_n_ctx_train(m);
         res.n_layer_search = (int32_t) ann.layers.size();
@@ -139,7 +142,6 @@ ann_status ann_model_get_info(const ann_model * model, ann_model_info * info, an
         res.metric         = ann.metric;
         res.n_rot_search   = ann.n_rot;
         res.rope_freq_base_search = ann.n_rot > 0 ? ann.freq_base : 0.0f;
-        res.can_shift      = llama_ann_can_shift(m);
         res.n_params       = llama_model_n_params(m);
         res.size_bytes     = llama_model_size(m);
         write_struct(info, res, "info");

@@ -294,6 +294,34 @@ TEST("handles die in any order") {
     ann_sampler_free(s);
 }
 
+TEST("a model of vocabulary only: tokens and metadata, no context") {
+    ann_model_params mp;
+    ann_model_params_default(&mp);
+    mp.vocab_only = 1;
+    ann_model * m = nullptr;
+    OK(ann_model_load(model_path().c_str(), &mp, &m, &e_));
+    model_ptr owner(m, ann_model_free);
+    ann_model_info info = {};
+    info.struct_size = sizeof(info);
+    OK(ann_model_get_info(m, &info, &e_));
+    CHECK_EQ(info.n_vocab, 8192);
+    CHECK(tokenize("some text", m) == tokenize("some text"));
+    size_t n = 0;
+    ann_error e = new_error();
+    CHECK_EQ((int) ann_model_describe(m, nullptr, 0, &n, &e), (int) ANN_ERROR_BUFFER_TOO_SMALL);
+    int32_t layers[12];
+    OK(ann_model_get_search_layers(m, layers, 12, &n, &e_));
+    auto p = params(512, ANN_SEARCH_OFF);
+    ann_context * c = nullptr;
+    REFUSED(ANN_ERROR_UNSUPPORTED, "vocabulary only", ann_context_create(m, &p, &c, &e_));
+    ann_context_memory memory = {};
+    memory.struct_size = sizeof(memory);
+    REFUSED(ANN_ERROR_UNSUPPORTED, "vocabulary only", ann_context_estimate(m, &p, &memory, &e_));
+    ann_sampler * s = nullptr;
+    OK(ann_sampler_create(m, nullptr, &s, &e_));
+    ann_sampler_free(s);
+}
+
 TEST("sequences out of range, and what a model cannot do") {
     auto c = create(params(512, ANN_SEARCH_EXACT));
     feed(c.get(), slice(0, 10));
