@@ -18,6 +18,8 @@ internal static class Program
         MergeCommand.Create,
         SplitCommand.Create,
         SynthCommand.Create,
+        BenchCommand.Create,
+        ReportCommand.Create,
         DoctorCommand.Create,
     ];
 
