@@ -14,7 +14,9 @@ internal sealed record RecallSummary(
     double DecodeTokensPerSecond,
     double DecodeMsPerToken,
     double? Mass,
-    double? RecallTeacher)
+    double? RecallTeacher,
+    long CacheBytes,
+    long SearchBytes)
 {
     /// <summary>Sums rows up. Speeds are total tokens by total time.</summary>
     public static IReadOnlyList<RecallSummary> From(IReadOnlyList<RecallRow> rows) =>
@@ -28,7 +30,9 @@ internal sealed record RecallSummary(
             Rate(group.Sum(row => row.Timings.DecodeSteps), group.Sum(row => row.Timings.DecodeMs)),
             Math.Round(group.Sum(row => row.Timings.DecodeMs) / Math.Max(1, group.Sum(row => row.Timings.DecodeSteps)), 4),
             group.Average(row => row.Mass),
-            group.Average(row => row.RecallTeacher))),
+            group.Average(row => row.RecallTeacher),
+            group.Max(row => row.Memory.KBytes + row.Memory.VBytes),
+            group.Max(row => row.Memory.SearchBytes))),
     ];
 
     private static double Rate(int tokens, double milliseconds) =>
