@@ -345,6 +345,37 @@ ANN_API ann_status ann_context_get_layer_stats(ann_context * context, int32_t la
 ANN_API ann_status ann_context_get_candidates(ann_context * context, int32_t layer, int32_t * positions, size_t capacity, size_t * n_written, ann_error * error);
 
 // ---------------------------------------------------------------------------------------------------------------------
+// capture: what attention gets, for training search projections and for evaluating a selection against full attention
+
+// One layer of one ubatch. Ubatches of a decode follow each other in the order of its tokens, layers within a ubatch
+// ascend. The arrays are dense f32 and valid during the callback only.
+typedef struct ann_captured {
+    uint32_t struct_size;
+    int32_t  layer;
+    int32_t  n_tokens;    // of this ubatch
+    int32_t  n_embd;
+    int32_t  n_head;
+    int32_t  n_head_kv;   // query head h reads key head h / (n_head / n_head_kv)
+    int32_t  n_embd_head;
+    float    kq_scale;    // attention logit = kq_scale * dot(q, k)
+    float    softcap;     // 0: none; else logit = softcap * tanh(logit / softcap)
+    int32_t  reserved_;
+    const float * h;      // [n_tokens][n_embd] hidden state entering attention: what projections are applied to
+    const float * q;      // [n_tokens][n_head][n_embd_head] after norm and RoPE
+    const float * k;      // [n_tokens][n_head_kv][n_embd_head] after norm and RoPE
+} ann_captured;
+
+// Called on the decoding thread, which waits. Must not call into the context. Return 0 to stop: the decode answers
+// ANN_ERROR_CANCELLED, as after ann_context_abort.
+typedef int32_t (*ann_capture_callback)(const ann_captured * captured, void * user_data);
+
+// Hands over every layer of the coming decodes; NULL: no more. Works with any mode (with a searching context the
+// hidden states are those of the sparse trajectory) and any model whose attention is llama.cpp's shared K/V-cache
+// attention. The context must have n_seq_max 1 and, but for searched layers, flash attention (flash_attention 1).
+// Statistics must be off. A decode that cannot be captured fails with ANN_ERROR_UNSUPPORTED and says why.
+ANN_API ann_status ann_context_set_capture(ann_context * context, ann_capture_callback callback, void * user_data, ann_error * error);
+
+// ---------------------------------------------------------------------------------------------------------------------
 // sampling: penalties, dry, top_n_sigma, top_k, typical_p, top_p, min_p, xtc, temperature, in this order; grammar first
 
 typedef struct ann_sampler_params {

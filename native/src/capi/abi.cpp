@@ -66,6 +66,10 @@ std::string describe() {
     STRUCT(ann_context_stats)
         FIELD(struct_size) FIELD(n_layer) FIELD(n_decode) FIELD(n_tokens) FIELD(decode_ns) FIELD(search_ns) FIELD(attention_ns) FIELD(other_ns)
     END
+    STRUCT(ann_captured)
+        FIELD(struct_size) FIELD(layer) FIELD(n_tokens) FIELD(n_embd) FIELD(n_head) FIELD(n_head_kv) FIELD(n_embd_head)
+        FIELD(kq_scale) FIELD(softcap) FIELD(reserved_) FIELD(h) FIELD(q) FIELD(k)
+    END
     STRUCT(ann_sampler_params)
         FIELD(struct_size) FIELD(seed) FIELD(temperature) FIELD(top_k) FIELD(top_p) FIELD(min_p) FIELD(typical_p) FIELD(top_n_sigma)
         FIELD(xtc_probability) FIELD(xtc_threshold) FIELD(penalty_last_n) FIELD(penalty_repeat) FIELD(penalty_frequency)

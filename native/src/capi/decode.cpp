@@ -125,9 +125,15 @@ ann_status ann_context_decode(ann_context * context, const ann_batch * batch, an
             c.outputs.clear();
             fail(ANN_ERROR_CONTEXT_FULL, "the context of %u cells has no room for %zu more tokens", llama_n_ctx(c.ctx), a.tokens.size());
         }
+        if (rc == 0 && c.capture && c.abort.load(std::memory_order_relaxed)) {
+            rc = 2; // stopped by the capture in the last part of the graph
+        }
         if (rc != 0) {
             c.outputs.clear();
             remove_batch(c, a);
+            if (c.capture && !c.capture->problem().empty()) {
+                fail(ANN_ERROR_UNSUPPORTED, "cannot capture: %s", c.capture->problem().c_str());
+            }
             if (rc == 2) {
                 fail(ANN_ERROR_CANCELLED, "decoding was cancelled; the %zu tokens of the batch are not in the cache", a.tokens.size());
             }

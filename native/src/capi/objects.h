@@ -5,6 +5,7 @@
 
 #include "llama-ann.h"
 #include "llama.h"
+#include "train/capture.h"
 
 #include <atomic>
 #include <memory>
@@ -53,6 +54,8 @@ struct ann_context {
     uint64_t node_start_ns = 0;
     bool     measuring    = false;
     std::vector<ann_layer_sums> layers;
+
+    std::unique_ptr<ann::node_capture> capture; // of ann_context_set_capture; null: none
 
     ~ann_context() { llama_free(ctx); }
 };

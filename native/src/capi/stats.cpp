@@ -103,6 +103,9 @@ ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t e
         if ((flags & ANN_STATS_MASS) && !c.has_search) {
             fail(ANN_ERROR_UNSUPPORTED, "mass and recall need a context with search keys (mode dense or exact)");
         }
+        if (flags && c.capture) {
+            fail(ANN_ERROR_UNSUPPORTED, "statistics and a capture cannot run at once; end the capture first (ann_context_set_capture with NULL)");
+        }
         c.stats_flags = flags;
         c.stats_every = every;
         c.n_decode = c.n_tokens = c.decode_ns = c.other_ns = c.attention_ns = c.search_ns = 0;
@@ -116,7 +119,9 @@ ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t e
             llama_ann_set_params(c.ctx, p);
             llama_ann_reset_counts(c.ctx);
         }
-        llama_ann_set_eval_callback(c.ctx, flags ? stats_callback : nullptr, flags ? &c : nullptr);
+        if (!c.capture) {
+            llama_ann_set_eval_callback(c.ctx, flags ? stats_callback : nullptr, flags ? &c : nullptr);
+        }
     });
 }
 

@@ -48,9 +48,10 @@ void llm_graph_input_ann::set_input(const llama_ubatch * ubatch) {
     if (pos && pos->buffer) {
         ggml_backend_tensor_set(pos, ubatch->pos, 0, ubatch->n_tokens*sizeof(int32_t));
     }
-    if (sparse) {
+    if (sparse || always) { // always without sparse: measured on the dense trajectory
         set_always(ubatch);
-    } else if (mctx->get_cache()->get_params().count) {
+    }
+    if (!sparse && mctx->get_cache()->get_params().count) {
         mctx->get_cache()->counts.n_dense += ubatch->n_tokens;
     }
 }
@@ -60,7 +61,8 @@ void llm_graph_input_ann::set_always(const llama_ubatch * ubatch) const {
     const auto & params = kv->get_params();
     const int64_t n_always = params.n_sink + params.n_window;
     const bool    wanted   = always && always->buffer;
-    if (!wanted && !params.count) {
+    const bool    count    = sparse && params.count;
+    if (!wanted && !count) {
         return;
     }
     const auto & sinfo = mctx->get_sinfo();
@@ -70,8 +72,8 @@ void llm_graph_input_ann::set_always(const llama_ubatch * ubatch) const {
     kv->forget_sorted();
     for (uint32_t i = 0; i < ubatch->n_tokens; ++i) {
         const int64_t n_visible = kv->find_always(ubatch->seq_id[i][0], ubatch->pos[i], sinfo.idxs[i/n_tps][i % n_tps],
-            params.count, data.data() + i*n_always);
-        if (params.count) {
+            count, data.data() + i*n_always);
+        if (count) {
             kv->counts.n_query    += 1;
             kv->counts.n_visible  += n_visible;
             kv->counts.n_attended += std::min<int64_t>(n_visible, params.top_k);

@@ -31,7 +31,7 @@ public sealed class AbiTests
 
         Assert.Empty(differences);
         Assert.Equal(
-            ["AnnBatch", "AnnContextMemory", "AnnContextParams", "AnnContextStats", "AnnError", "AnnLayerStats",
+            ["AnnBatch", "AnnCaptured", "AnnContextMemory", "AnnContextParams", "AnnContextStats", "AnnError", "AnnLayerStats",
                 "AnnModelInfo", "AnnModelParams", "AnnSamplerParams", "AnnSearchParams"],
             seen.Order());
     }
