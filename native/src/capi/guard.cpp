@@ -14,14 +14,6 @@ static std::string format_list(const char * format, va_list args) {
     return res;
 }
 
-std::string text(const char * format, ...) {
-    va_list args;
-    va_start(args, format);
-    std::string res = format_list(format, args);
-    va_end(args);
-    return res;
-}
-
 void fail(ann_status status, const char * format, ...) {
     va_list args;
     va_start(args, format);

@@ -18,9 +18,6 @@ struct failure : std::runtime_error {
     ann_status status;
 };
 
-// printf-style std::string
-std::string text(const char * format, ...) __attribute__((format(printf, 1, 2)));
-
 [[noreturn]] void fail(ann_status status, const char * format, ...) __attribute__((format(printf, 2, 3)));
 
 void set_error(ann_error * error, ann_status status, const char * message);

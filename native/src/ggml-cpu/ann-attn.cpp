@@ -1,19 +1,16 @@
 // GGML_ANN_ATTN. Contract in ggml-ann.h.
 //
 // With candidates: a thread takes whole (token, K/V head) units; K and V rows of the listed cells are read in place,
-// each once for all query heads of the group. Without: few queries over all visible cells, threads split the cells (rows
-// are then read front to back, which is several times faster than head by head) and merge their running softmaxes.
-// Both go through the same step: a chunk of at most 64 cells, wherever they lie, added to running softmaxes.
+// each once for all query heads of the group. Without, few queries: threads split the cells (rows are then read front to
+// back, which is several times faster than head by head) and merge their running softmaxes. Both go through the same
+// step: a chunk of at most 64 cells, wherever they lie, added to running softmaxes. Without, many queries:
+// ann-attn-blocks.cpp.
 
+#include "ann-attn.h"
 #include "ann-cpu.h"
 #include "ann-simd.h"
 
 #include "ggml-ann.h"
-#include "ggml-cpu-impl.h"
-#include "vec.h"
-
-#include <algorithm>
-#include <cmath>
 
 namespace {
 
@@ -21,37 +18,6 @@ using namespace ann;
 
 constexpr int64_t N_CHUNK = 64; // cells of one softmax step
 constexpr int     N_GROUP = 4;  // most query heads computed together
-
-struct attn_args {
-    const ggml_tensor * q;
-    const ggml_tensor * k;
-    const ggml_tensor * v;
-    const ggml_tensor * candidates;
-    const ggml_tensor * mask;
-    const ggml_tensor * sinks;
-    ggml_tensor       * dst;
-
-    int64_t dk, dv, n_kv, n_tokens, n_head, n_head_kv, n_group, n_stream;
-    int64_t n_list; // candidates per query
-    float   scale, softcap;
-
-    explicit attn_args(ggml_tensor * op) :
-        q(op->src[0]), k(op->src[1]), v(op->src[2]), candidates(op->src[3]), mask(op->src[4]), sinks(op->src[5]), dst(op),
-        dk(q->ne[0]), dv(v->ne[0]), n_kv(k->ne[1]), n_tokens(q->ne[1]), n_head(q->ne[2]), n_head_kv(k->ne[2]),
-        n_group(n_head/n_head_kv), n_stream(q->ne[3]), n_list(candidates ? candidates->ne[0] : 0),
-        scale(ggml_get_op_params_f32(op, 2)), softcap(ggml_get_op_params_f32(op, 3)) {}
-
-    const float * query(int64_t t, int64_t h, int64_t s) const {
-        return (const float *) ((const char *) q->data + t*q->nb[1] + h*q->nb[2] + s*q->nb[3]);
-    }
-    static const char * row(const ggml_tensor * x, int64_t cell, int64_t h, int64_t s) {
-        return (const char *) x->data + cell*x->nb[1] + h*x->nb[2] + s*x->nb[3];
-    }
-    float * result(int64_t t, int64_t h, int64_t s) const {
-        return (float *) ((char *) dst->data + h*dst->nb[1] + t*dst->nb[2] + s*dst->nb[3]);
-    }
-    float logit(float x) const { return softcap > 0.0f ? softcap*std::tanh(x*scale/softcap) : x*scale; }
-};
 
 // ---------------------------------------------------------------------------------------------------------------------
 // kernels: NG query heads of one K/V head over a chunk of cells whose rows lie anywhere
@@ -170,21 +136,8 @@ void convert_rows(const ggml_tensor * x, const void ** rows, int64_t n, int64_t 
     }
 }
 
-void prefetch(const char * p, size_t n_bytes) {
-    for (size_t i = 0; i < n_bytes; i += 64) {
-        __builtin_prefetch(p + i);
-    }
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
-// a running softmax: [0] maximum, [1] sum, [2 ...] unnormalised output
-
-float * partial_at(float * partials, int64_t head, int64_t dv) { return partials + head*(2 + dv); }
-
-void partial_reset(float * p, int64_t dv) {
-    std::fill(p, p + 2 + dv, 0.0f);
-    p[0] = -INFINITY;
-}
+// the step that adds a chunk of cells
 
 size_t n_scratch(const attn_args & a) { // floats per thread
     return N_GROUP*N_CHUNK + N_CHUNK*std::max(a.dk, a.dv);
@@ -249,31 +202,6 @@ void attend_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t
     }
 }
 
-// the output of one head from partials that lie `stride` floats apart, and the attention sink
-void finish_head(const attn_args & a, const float * partials, int64_t n_partials, size_t stride, int64_t t, int64_t h, int64_t s) {
-    float * res = a.result(t, h, s);
-    std::fill(res, res + a.dv, 0.0f);
-
-    const float sink = a.sinks ? ((const float *) a.sinks->data)[h] : -INFINITY;
-    float max = sink;
-    for (int64_t i = 0; i < n_partials; ++i) {
-        max = std::max(max, partials[i*stride]);
-    }
-    if (max == -INFINITY) {
-        return; // nothing to attend to
-    }
-    float sum = sink == -INFINITY ? 0.0f : std::exp(sink - max);
-    for (int64_t i = 0; i < n_partials; ++i) {
-        const float * p = partials + i*stride;
-        if (p[0] != -INFINITY) {
-            const float w = std::exp(p[0] - max);
-            sum += w*p[1];
-            axpy(res, w, p + 2, a.dv);
-        }
-    }
-    scale(res, 1.0f/sum, a.dv);
-}
-
 // ---------------------------------------------------------------------------------------------------------------------
 // listed cells: K/V heads [h0, h1) of one token
 
@@ -323,7 +251,7 @@ void attend_listed(const attn_args & a, const ggml_compute_params * params) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// all visible cells
+// all visible cells, few queries
 
 size_t n_dense_partials(const attn_args & a) { return a.n_tokens*a.n_stream*n_listed_partials(a); } // floats per thread
 
@@ -381,10 +309,16 @@ void attend_dense(const attn_args & a, const ggml_compute_params * params) {
     }
 }
 
+// From this many queries a tile of cells is worth converting and transposing for all of them.
+bool in_blocks(const attn_args & a) { return a.n_tokens > 8; }
+
 } // namespace
 
 size_t ggml_ann_attn_work_size(const ggml_tensor * op, int n_tasks) {
     const attn_args a(const_cast<ggml_tensor *>(op));
+    if (!a.candidates && in_blocks(a)) {
+        return attn_blocks_work_size(a, n_tasks);
+    }
     const size_t n_partials = a.candidates ? n_listed_partials(a) : n_dense_partials(a);
     return n_tasks*(n_partials + n_scratch(a))*sizeof(float);
 }
@@ -393,6 +327,8 @@ void ggml_compute_forward_ann_attn(const ggml_compute_params * params, ggml_tens
     const attn_args a(dst);
     if (a.candidates) {
         attend_listed(a, params);
+    } else if (in_blocks(a)) {
+        attend_blocks(a, params);
     } else {
         attend_dense(a, params);
     }

@@ -59,7 +59,6 @@ struct collector {
         threshold = score_of(items[n_top_k - 1]);
     }
 
-    // a masked cell has the score -INFINITY and never enters
     void add(float score, int32_t cell) {
         if (score > threshold) {
             items[n++] = pack(score, cell);

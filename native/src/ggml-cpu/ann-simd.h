@@ -78,6 +78,12 @@ inline float max_of(const float * x, int64_t n) {
     return m;
 }
 
+inline void prefetch(const char * p, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes; i += 64) {
+        __builtin_prefetch(p + i);
+    }
+}
+
 // VF values of f16
 inline vf load_f16(const ggml_fp16_t * p) {
 #if defined(__AVX512F__)
@@ -177,6 +183,40 @@ struct query_i16 {
     }
 };
 
+#if defined(__AVX2__) && defined(__F16C__) && !defined(__AVX512BW__)
+// adds block e0 + E of four keys, scaled by element E of their scales
+template <int E>
+inline void dot4_block(const block_q8_0 * const * a, const query_i16 & b, int64_t e0, const __m128 * scale, __m128 * acc) {
+    const __m128i * q = (const __m128i *) (b.q + (e0 + E)*32);
+    for (int i = 0; i < 4; ++i) {
+        const int8_t * k = a[i][e0 + E].qs;
+        __m128i sum = _mm_setzero_si128();
+        for (int j = 0; j < 4; ++j) {
+            const __m128i x = _mm_cvtepi8_epi16(_mm_loadl_epi64((const __m128i *) (k + 8*j)));
+            sum = _mm_add_epi32(sum, _mm_madd_epi16(x, _mm_loadu_si128(q + j)));
+        }
+        acc[i] = _mm_fmadd_ps(_mm_cvtepi32_ps(sum), _mm_shuffle_ps(scale[i], scale[i], E*0x55), acc[i]);
+    }
+}
+
+// adds blocks [e0, e0 + N) of four keys, N <= 4
+template <int N>
+inline void dot4_blocks(const block_q8_0 * const * a, const query_i16 & b, int64_t e0, __m128 * acc) {
+    __m128 scale[4];
+    for (int i = 0; i < 4; ++i) {
+        uint64_t halves = 0;
+        for (int e = 0; e < N; ++e) {
+            halves |= (uint64_t) a[i][e0 + e].d << 16*e;
+        }
+        scale[i] = _mm_cvtph_ps(_mm_cvtsi64_si128((long long) halves));
+    }
+    dot4_block<0>(a, b, e0, scale, acc);
+    if (N > 1) { dot4_block<1>(a, b, e0, scale, acc); }
+    if (N > 2) { dot4_block<2>(a, b, e0, scale, acc); }
+    if (N > 3) { dot4_block<3>(a, b, e0, scale, acc); }
+}
+#endif
+
 // Four keys at once: the sum over a block's 32 products, times its scale, is added lane by lane and reduced at the end.
 // d is a multiple of 32.
 inline void dot4(const block_q8_0 * const * a, const query_i16 & b, int64_t d, float * res) {
@@ -191,18 +231,18 @@ inline void dot4(const block_q8_0 * const * a, const query_i16 & b, int64_t d, f
     }
     sum4(acc, res);
 #elif defined(__AVX2__) && defined(__F16C__)
-    vf acc[4] = {};
-    for (int64_t e = 0; e < d/32; ++e) {
-        const __m256i q0 = _mm256_loadu_si256((const __m256i *) (b.q + e*32));
-        const __m256i q1 = _mm256_loadu_si256((const __m256i *) (b.q + e*32 + 16));
-        for (int i = 0; i < 4; ++i) {
-            const __m256i k0 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (a[i][e].qs)));
-            const __m256i k1 = _mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (a[i][e].qs + 16)));
-            const __m256i p  = _mm256_add_epi32(_mm256_madd_epi16(k0, q0), _mm256_madd_epi16(k1, q1));
-            acc[i] = (vf) _mm256_fmadd_ps(_mm256_cvtepi32_ps(p), _mm256_set1_ps(_cvtsh_ss(a[i][e].d)), (__m256) acc[i]);
-        }
+    // 128-bit: as fast as 256-bit where those are whole, a quarter faster where they are split (first-generation EPYC)
+    __m128 acc[4] = {};
+    int64_t e = 0;
+    for (; e + 4 <= d/32; e += 4) {
+        dot4_blocks<4>(a, b, e, acc);
     }
-    sum4(acc, res);
+    switch (d/32 - e) {
+        case 3: dot4_blocks<3>(a, b, e, acc); break;
+        case 2: dot4_blocks<2>(a, b, e, acc); break;
+        case 1: dot4_blocks<1>(a, b, e, acc); break;
+    }
+    _mm_storeu_ps(res, _mm_hadd_ps(_mm_hadd_ps(acc[0], acc[1]), _mm_hadd_ps(acc[2], acc[3])));
 #else
     for (int i = 0; i < 4; ++i) {
         float s = 0.0f;

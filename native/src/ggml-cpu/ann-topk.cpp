@@ -7,6 +7,7 @@
 #include "ann-cpu.h"
 #include "ann-collect.h"
 #include "ann-simd.h"
+#include "ann-tile.h"
 
 #include "ggml-ann.h"
 #include "ggml-cpu-impl.h"
@@ -15,9 +16,9 @@ namespace {
 
 using namespace ann;
 
-constexpr int64_t N_TILE  = 256; // cells scored before they are filtered
-constexpr int64_t N_CELLS = 64;  // cells of a transposed tile
-constexpr int64_t N_BLOCK = 16;  // most queries that share a transposed tile
+constexpr int64_t N_TILE  = 256; // cells of a decode query scored before they are filtered
+constexpr int64_t N_AHEAD = 2048; // bytes of keys prefetched ahead: one key is shorter than what hardware follows
+constexpr int64_t N_BLOCK = 24;  // most queries that share a transposed tile
 
 struct topk_args {
     const ggml_tensor * q;
@@ -41,31 +42,15 @@ struct topk_args {
     const char * key(int64_t cell, int64_t s) const { return (const char *) k->data + cell*k->nb[1] + s*k->nb[3]; }
 };
 
-// scores[j] = -INFINITY where cell c0 + j is masked or always attended; false when nothing is left
-bool apply_mask(const topk_args & a, int64_t row, int64_t c0, int64_t n, float * scores) {
-    bool any = false;
-    if (a.mask->type == GGML_TYPE_F16) {
-        const ggml_fp16_t * m = a.at<ggml_fp16_t>(a.mask, row) + c0;
-        for (int64_t j = 0; j < n; ++j) {
-            const bool hidden = m[j] == 0xFC00;
-            scores[j] = hidden ? -INFINITY : scores[j];
-            any |= !hidden;
-        }
-    } else {
-        const float * m = a.at<float>(a.mask, row) + c0;
-        for (int64_t j = 0; j < n; ++j) {
-            const bool hidden = m[j] == -INFINITY;
-            scores[j] = hidden ? -INFINITY : scores[j];
-            any |= !hidden;
-        }
+// visible and not always attended
+bool is_wanted(const topk_args & a, int64_t row, int64_t cell) {
+    const bool hidden = a.mask->type == GGML_TYPE_F16 ?
+        a.at<ggml_fp16_t>(a.mask, row)[cell] == 0xFC00 : a.at<float>(a.mask, row)[cell] == -INFINITY;
+    if (hidden || a.n_always == 0) {
+        return !hidden;
     }
-    const int32_t * always = a.always ? a.at<int32_t>(a.always, row) : nullptr;
-    for (int32_t i = 0; i < a.n_always; ++i) {
-        if (always[i] >= c0 && always[i] < c0 + n) {
-            scores[always[i] - c0] = -INFINITY;
-        }
-    }
-    return any;
+    const int32_t * always = a.at<int32_t>(a.always, row);
+    return std::find(always, always + a.n_always, (int32_t) cell) == always + a.n_always;
 }
 
 bool any_visible(const topk_args & a, int64_t row, int64_t c0, int64_t n) {
@@ -85,28 +70,28 @@ bool any_visible(const topk_args & a, int64_t row, int64_t c0, int64_t n) {
     return visible;
 }
 
-void collect(collector & c, const float * scores, int64_t c0, int64_t n) {
-    int64_t j = 0;
-    for (; j + 16 <= n; j += 16) {
+// Few scores pass the threshold, so the mask is asked only for those.
+void collect(const topk_args & a, int64_t row, collector & c, const float * scores, int64_t c0, int64_t n) {
+    for (int64_t j = 0; j < n; j += 16) {
+        const int64_t n_step = std::min<int64_t>(16, n - j);
         int hits = 0;
-        for (int64_t i = 0; i < 16; ++i) {
+        for (int64_t i = 0; i < n_step; ++i) {
             hits += scores[j + i] > c.threshold;
         }
-        if (hits != 0) {
-            for (int64_t i = 0; i < 16; ++i) {
+        for (int64_t i = 0; hits != 0 && i < n_step; ++i) {
+            if (scores[j + i] > c.threshold && is_wanted(a, row, c0 + j + i)) {
                 c.add(scores[j + i], (int32_t) (c0 + j + i));
             }
         }
-    }
-    for (; j < n; ++j) {
-        c.add(scores[j], (int32_t) (c0 + j));
     }
 }
 
 // scores of n cells from c0, keys read in place; query: float of f16 and f32 keys, query_i16 of q8_0 keys
 template <typename T, typename Q>
 void score(const topk_args & a, int64_t s, int64_t c0, int64_t n, const Q & query, float * scores) {
+    const size_t n_bytes = 4*a.k->nb[1];
     for (int64_t j = 0; j < n; j += 4) {
+        prefetch(a.key(c0 + j, s) + N_AHEAD, n_bytes);
         const T * k[4];
         for (int64_t i = 0; i < 4; ++i) {
             k[i] = (const T *) a.key(c0 + std::min(j + i, n - 1), s); // past the end: the last one again
@@ -136,76 +121,41 @@ void scan(const topk_args & a, int64_t row, int64_t c0, int64_t c1, collector & 
             case GGML_TYPE_F16:  score<ggml_fp16_t>(a, s, t0, n, q,  scores); break;
             default:             score<float>      (a, s, t0, n, q,  scores); break;
         }
-        apply_mask(a, row, t0, n, scores);
-        collect(c, scores, t0, n);
+        collect(a, row, c, scores, t0, n);
     }
 }
 
-// keys of N_CELLS cells as [d][N_CELLS] f32; cells past the end repeat the last one and are dropped by the caller
-void transpose_tile(const topk_args & a, int64_t s, int64_t c0, int64_t n, float * row, float * tile) {
-    for (int64_t j = 0; j < N_CELLS; ++j) {
-        const char * key = a.key(c0 + std::min(j, n - 1), s);
-        const float * x = row;
-        switch (a.k->type) {
-            case GGML_TYPE_F16:  convert((const ggml_fp16_t *) key, row, a.d); break;
-            case GGML_TYPE_Q8_0: ggml_get_type_traits(GGML_TYPE_Q8_0)->to_float(key, row, a.d); break;
-            default:             x = (const float *) key; break;
-        }
-        for (int64_t i = 0; i < a.d; ++i) {
-            tile[i*N_CELLS + j] = x[i];
-        }
-    }
-}
-
-// scores[r][j] of n_rows <= 4 queries against a transposed tile
-template <int NR>
-void score_tile(const float * const * q, const float * tile, int64_t d, float * scores) {
-    for (int64_t j0 = 0; j0 < N_CELLS; j0 += 2*VF) {
-        vf acc[NR][2] = {};
-        for (int64_t i = 0; i < d; ++i) {
-            const vf k0 = load(tile + i*N_CELLS + j0);
-            const vf k1 = load(tile + i*N_CELLS + j0 + VF);
-            for (int r = 0; r < NR; ++r) {
-                const vf x = splat(q[r][i]);
-                acc[r][0] += x*k0;
-                acc[r][1] += x*k1;
-            }
-        }
-        for (int r = 0; r < NR; ++r) {
-            store(scores + r*N_CELLS + j0,      acc[r][0]);
-            store(scores + r*N_CELLS + j0 + VF, acc[r][1]);
-        }
-    }
-}
-
-// queries [r0, r1) of one stream against all cells
-void scan_block(const topk_args & a, int64_t r0, int64_t r1, float * tile, collector * c) {
+// queries [r0, r1) of one stream against all cells; memory: n_block_floats
+void scan_block(const topk_args & a, int64_t r0, int64_t r1, float * memory, collector * c) {
     const int64_t s = r0/a.n_tokens;
-    float row[1024];
-    float scores[4*N_CELLS];
-    for (int64_t c0 = 0; c0 < a.n_kv; c0 += N_CELLS) {
-        const int64_t n = std::min(N_CELLS, a.n_kv - c0);
+    float * tile = memory;
+    float * tmp  = tile + a.d*N_TILE_CELLS;
+    float scores[N_TILE_ROWS*N_TILE_CELLS];
+    float * x[N_TILE_ROWS];
+    for (int64_t i = 0; i < N_TILE_ROWS; ++i) {
+        x[i] = scores + i*N_TILE_CELLS;
+    }
+    for (int64_t c0 = 0; c0 < a.n_kv; c0 += N_TILE_CELLS) {
+        const int64_t n = std::min(N_TILE_CELLS, a.n_kv - c0);
         bool loaded = false;
-        for (int64_t r = r0; r < r1; r += 4) {
-            const int64_t nr = std::min<int64_t>(4, r1 - r);
+        for (int64_t r = r0; r < r1; r += N_TILE_ROWS) {
+            const int64_t nr = std::min<int64_t>(N_TILE_ROWS, r1 - r);
             bool any = false;
-            const float * q[4];
-            for (int64_t i = 0; i < 4; ++i) {
-                q[i] = a.at<float>(a.q, r + std::min(i, nr - 1));
+            const float * q[N_TILE_ROWS];
+            for (int64_t i = 0; i < N_TILE_ROWS; ++i) {
+                q[i] = a.at<float>(a.q, r + std::min(i, nr - 1)); // past the end: the last one again
                 any |= i < nr && any_visible(a, r + i, c0, n);
             }
             if (!any) {
                 continue;
             }
             if (!loaded) {
-                transpose_tile(a, s, c0, n, row, tile);
+                transpose_tile(a.k->type, a.key(c0, s), a.k->nb[1], n, a.d, tmp, tile);
                 loaded = true;
             }
-            score_tile<4>(q, tile, a.d, scores);
+            tile_product<false>(q, tile, a.d, N_TILE_CELLS, x);
             for (int64_t i = 0; i < nr; ++i) {
-                if (apply_mask(a, r + i, c0, n, scores + i*N_CELLS)) {
-                    collect(c[r - r0 + i], scores + i*N_CELLS, c0, n);
-                }
+                collect(a, r + i, c[r - r0 + i], x[i], c0, n);
             }
         }
     }
@@ -266,17 +216,20 @@ void topk_by_cells(const topk_args & a, const ggml_compute_params * params) {
     }
 }
 
+// a transposed tile and the rows it is made of
+size_t n_block_floats(const topk_args & a) { return a.d*(N_TILE_CELLS + 4); }
+
 void topk_by_rows(const topk_args & a, const ggml_compute_params * params) {
     const int64_t capacity = collector::capacity_for(a.n_search);
 
-    float     * tiles = (float *) params->wdata;
-    uint64_t  * items = (uint64_t *) (tiles + (size_t) params->nth*a.d*N_CELLS);
+    float    * tiles = (float *) params->wdata;
+    uint64_t * items = (uint64_t *) (tiles + params->nth*n_block_floats(a));
 
-    float    * tile = tiles + params->ith*a.d*N_CELLS;
+    float    * tile = tiles + params->ith*n_block_floats(a);
     uint64_t * mine = items + params->ith*N_BLOCK*capacity;
 
     const int64_t n_stream = a.n_rows/a.n_tokens;
-    const int64_t block    = std::min(N_BLOCK, GGML_PAD(a.n_rows/params->nth, 4)); // every thread gets one
+    const int64_t block    = std::min(N_BLOCK, GGML_PAD(a.n_rows/params->nth, N_TILE_ROWS)); // every thread gets one
     const int64_t n_block  = (a.n_tokens + block - 1)/block;
 
     for (int64_t b = params->ith; b < n_stream*n_block; b += params->nth) {
@@ -303,7 +256,7 @@ size_t ggml_ann_topk_work_size(const ggml_tensor * op, int n_tasks) {
     const size_t capacity = collector::capacity_for(a.n_search);
     // ggml-cpu may run with fewer threads than planned: by cells happens only below 4 rows a thread
     const size_t by_cells = a.n_rows < 4*n_tasks ? a.n_rows*n_tasks*(sizeof(collector) + capacity*sizeof(uint64_t)) : 0;
-    const size_t by_block = n_tasks*(a.d*N_CELLS*sizeof(float) + N_BLOCK*capacity*sizeof(uint64_t));
+    const size_t by_block = n_tasks*(n_block_floats(a)*sizeof(float) + N_BLOCK*capacity*sizeof(uint64_t));
     return std::max(by_cells, by_block);
 }
 

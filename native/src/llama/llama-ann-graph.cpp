@@ -7,6 +7,7 @@
 
 #include "ggml-ann.h"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace {
@@ -18,6 +19,9 @@ const llama_kv_cache_ann_context * ann_context(const llm_graph_context & g) {
 // Must depend on nothing but what a reused graph keeps: the ubatch's shape, n_kv and the parameters.
 bool ann_is_sparse(const llama_ann_params & params, const llama_ubatch & ubatch, const llama_cparams & cparams, uint32_t n_kv) {
     if (params.mode != LLAMA_ANN_MODE_EXACT || !cparams.causal_attn || (int64_t) n_kv < params.min_context) {
+        return false;
+    }
+    if (std::none_of(params.layers.begin(), params.layers.end(), [](auto searched) { return searched != 0; })) {
         return false;
     }
     return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);
@@ -127,12 +131,10 @@ ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m
     return x;
 }
 
-// Full attention of few queries on the CPU, in a graph that searches elsewhere: our op reads the cache front to back,
-// upstream's goes head by head, several times slower at depth (docs/notes/2026-11-25-cpu-kernels.md). Not in a dense
-// graph, which stays upstream's bit for bit.
+// Full attention on the CPU, in a graph that searches elsewhere: our op is several times faster at depth than upstream's
+// (docs/notes/2026-11-25-cpu-kernels.md). Not in a dense graph, which stays upstream's bit for bit.
 bool ann_use_dense_op(const llm_graph_context & g, const ggml_tensor * k) {
-    constexpr int64_t n_tokens_max = 8;
-    return g.ann.inp->sparse && g.n_tokens <= n_tokens_max && ggml_backend_buffer_is_host(k->view_src->buffer);
+    return g.ann.inp->sparse && ggml_backend_buffer_is_host(k->view_src->buffer);
 }
 
 } // namespace

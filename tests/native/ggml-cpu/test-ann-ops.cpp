@@ -363,13 +363,15 @@ TEST("attention over candidates: K and V types") {
         check_attn(c, 1);
         c.dense = true;
         check_attn(c, 1);
+        c.n_tokens = 30; // blocks of queries
+        check_attn(c, 2);
     }
 }
 
 TEST("attention: heads, dims, tokens, streams, threads, softcap, sinks; listed and dense") {
     for (bool dense : { false, true }) {
         for (int n_threads : { 1, 2, 5 }) {
-            for (int64_t n_tokens : { 1, 3, 20 }) {
+            for (int64_t n_tokens : { 1, 3, 40 }) {
                 attn_case c;
                 c.dense = dense;
                 c.n_threads = n_threads;
@@ -409,7 +411,7 @@ TEST("random shapes: head sizes, groups, K from 1 to 4096, masks, streams, every
         c.n_head    = c.n_head_kv*(1 + (int64_t) (rng() % 16));
         c.n_kv      = 1 + (int64_t) (rng() % 4500);
         c.n_list    = std::min<int64_t>(c.n_kv, pick({ 1, 2, 63, 64, 65, 128, 1000, 4096 }));
-        c.n_tokens  = pick({ 1, 1, 2, 5 });
+        c.n_tokens  = pick({ 1, 1, 2, 5, 12 });
         c.n_stream  = pick({ 1, 1, 2 });
         c.n_threads = (int) pick({ 1, 2, 3 });
         c.dense     = rng() % 3 == 0;
