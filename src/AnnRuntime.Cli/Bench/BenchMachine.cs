@@ -16,6 +16,7 @@ internal static partial class BenchMachine
         string[] gpus = [.. Devices(runtime, "gpu").Select(device => device.Description)];
         string[] backends = [.. runtime.Backends.Select(backend => backend.Name).Where(name => name != "CPU")];
         string cpuInfo = cpu?.Description ?? "unknown CPU";
+        var bandwidth = MemoryBandwidth.Measure(threads);
         return new BenchRow
         {
             BuildCommit = Git("describe", "--always", "--dirty", "--abbrev=8", "--exclude=*") ?? "unknown",
@@ -26,6 +27,8 @@ internal static partial class BenchMachine
             NThreads = threads,
             Machine = Slug($"{(gpus is [] ? cpuInfo : gpus[0])} {Environment.ProcessorCount}c"),
             MachineMemoryBytes = cpu?.MemoryTotalBytes ?? 0,
+            MachineReadBandwidth = (long)bandwidth.ReadBytesPerSecond,
+            MachineCopyBandwidth = (long)bandwidth.CopyBytesPerSecond,
             LlamaCpp = $"{runtime.LlamaCpp} {(runtime.LlamaCppCommit is { Length: > 8 } commit ? commit[..8] : runtime.LlamaCppCommit)}",
         };
     }

@@ -57,6 +57,10 @@ internal sealed record BenchRow
 
     public string Machine { get; init; } = "";
     public long MachineMemoryBytes { get; init; }
+
+    /// <summary>Measured before the run with its threads, bytes a second; of a copy both the bytes read and the bytes written.</summary>
+    public long MachineReadBandwidth { get; init; }
+    public long MachineCopyBandwidth { get; init; }
     public string LlamaCpp { get; init; } = "";
     public string? Driver { get; init; }
     public string? ProjectionSha256 { get; init; }

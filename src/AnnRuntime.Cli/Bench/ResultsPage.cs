@@ -71,6 +71,14 @@ internal static class ResultsPage
         return plot.Render();
     }
 
+    // least and most of the runs of a record
+    private static string Bandwidth(IEnumerable<BenchRow> rows, Func<BenchRow, long> value)
+    {
+        double[] measured = [.. rows.Select(row => value(row) / 1e9).Where(gigabytes => gigabytes > 0)];
+        return measured is [] ? "not measured" : measured.Min() == measured.Max()
+            ? $"{measured[0]:0.0}" : $"{measured.Min():0.0} to {measured.Max():0.0}";
+    }
+
     private static void AppendRecord(StringBuilder page, BenchRecord record)
     {
         BenchRow[] ours = [.. record.Rows.Where(row => row.Search != "stock")];
@@ -84,6 +92,7 @@ internal static class ResultsPage
             | | |
             |---|---|
             | machine | {first.CpuInfo}{(first.GpuInfo.Length > 0 ? ", " + first.GpuInfo : "")}, {Format.Bytes(first.MachineMemoryBytes)}, {first.NThreads} threads |
+            | memory bandwidth | {Bandwidth(record.Rows, row => row.MachineReadBandwidth)} read, {Bandwidth(record.Rows, row => row.MachineCopyBandwidth)} copied (read + written), GB/s |
             | date | {dates} |
             | build | {commits}, llama.cpp {first.LlamaCpp} |
 
