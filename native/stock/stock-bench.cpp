@@ -61,18 +61,23 @@ int64_t peak_rss_bytes() {
     return 0;
 }
 
-// Random rows. A shifted copy of one noise is as good as fresh noise here, and fast.
+// Random rows. Shifted copies of one noise are as good as fresh noise here, and fast.
 void fill_tensor(ggml_tensor * t, int64_t n_rows, std::mt19937_64 & rng) {
-    const int64_t ne = t->ne[0];
-    std::vector<float> noise(ne + 4096);
+    const int64_t ne = (int64_t) 1 << 20;
+    std::vector<float> noise(ne);
     std::normal_distribution<float> normal;
     for (float & x : noise) {
         x = normal(rng);
     }
-    std::vector<uint8_t> row(ggml_row_size(t->type, ne));
-    for (int64_t i = 0; i < n_rows; ++i) {
-        ggml_quantize_chunk(t->type, noise.data() + rng() % 4096, row.data(), 0, 1, ne, nullptr);
-        ggml_backend_tensor_set(t, row.data(), i*row.size(), row.size());
+    const size_t unit  = ggml_type_size(t->type);
+    const size_t bytes = ggml_row_size(t->type, t->ne[0])*n_rows;
+    std::vector<uint8_t> raw(ggml_row_size(t->type, ne));
+    ggml_quantize_chunk(t->type, noise.data(), raw.data(), 0, 1, ne, nullptr);
+    for (size_t done = 0; done < bytes;) {
+        const size_t from = rng() % 4096*unit;
+        const size_t n    = std::min(raw.size() - from, bytes - done);
+        ggml_backend_tensor_set(t, raw.data() + from, done, n);
+        done += n;
     }
 }
 

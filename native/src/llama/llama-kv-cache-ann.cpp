@@ -364,20 +364,24 @@ int64_t llama_kv_cache_ann::find_always(llama_seq_id seq, llama_pos pos, uint32_
 
 namespace {
 
-// rows [0, n) of a cache tensor; one random row pattern per 1024 cells would be cached by nothing, so all are drawn
+// Rows [0, n) of a cache tensor. Shifted copies of one noise are as good as fresh noise here, and fast: no two of the
+// copied pieces begin at the same element, and a device gets few large ones.
 void ann_fill_tensor(ggml_tensor * t, int64_t n_rows, std::mt19937_64 & rng) {
-    const int64_t ne = t->ne[0];
-    std::vector<float> noise(ne + 4096);
+    const int64_t ne = (int64_t) 1 << 20;
+    std::vector<float> noise(ne);
     std::normal_distribution<float> normal;
     for (float & x : noise) {
         x = normal(rng);
     }
-    const size_t row_size = ggml_row_size(t->type, ne);
-    std::vector<uint8_t> row(row_size);
-    for (int64_t i = 0; i < n_rows; ++i) {
-        const float * x = noise.data() + rng() % 4096; // a shifted copy is as good as fresh noise here, and fast
-        ggml_quantize_chunk(t->type, x, row.data(), 0, 1, ne, nullptr);
-        ggml_backend_tensor_set(t, row.data(), i*row_size, row_size);
+    const size_t unit  = ggml_type_size(t->type);
+    const size_t bytes = ggml_row_size(t->type, t->ne[0])*n_rows;
+    std::vector<uint8_t> raw(ggml_row_size(t->type, ne));
+    ggml_quantize_chunk(t->type, noise.data(), raw.data(), 0, 1, ne, nullptr);
+    for (size_t done = 0; done < bytes;) {
+        const size_t from = rng() % 4096*unit;
+        const size_t n    = std::min(raw.size() - from, bytes - done);
+        ggml_backend_tensor_set(t, raw.data() + from, done, n);
+        done += n;
     }
 }
 

@@ -1,0 +1,177 @@
+// The twin of native/stock/stock-bench.cpp over our C ABI, for machines without .NET: the same commands, one JSON line in,
+// one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact), "top_k", "type_s", "layers" (searched), "gpu".
+// "fill" and "run" as there; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token.
+//
+//   ann-bench < commands
+
+#include "ann-runtime.h"
+
+#include <nlohmann/json.hpp>
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+using nlohmann::json;
+
+namespace {
+
+using clock_type = std::chrono::steady_clock;
+
+int64_t ns_since(clock_type::time_point start) {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(clock_type::now() - start).count();
+}
+
+class bench {
+public:
+    json handle(const json & r) {
+        const std::string cmd = r.at("cmd");
+        if (cmd == "open")  { return open(r); }
+        if (cmd == "close") { ctx.reset(); return json::object(); }
+        if (!ctx) {
+            throw std::runtime_error("no context is open");
+        }
+        if (cmd == "fill")  { return fill(r.at("n"), r.at("seed")); }
+        if (cmd == "run")   { return run(r.at("pp"), r.at("tg")); }
+        if (cmd == "stats") { return stats(); }
+        throw std::runtime_error("'" + cmd + "' is no command");
+    }
+
+private:
+    struct free_model   { void operator()(ann_model   * m) const { ann_model_free(m); } };
+    struct free_context { void operator()(ann_context * c) const { ann_context_free(c); } };
+
+    std::unique_ptr<ann_model, free_model>     model;
+    std::unique_ptr<ann_context, free_context> ctx;
+    std::string path;
+    int32_t n_batch = 2048, n_vocab = 0, depth = 0;
+    std::mt19937 tokens{1};
+
+    template <typename F> static void call(F && f) {
+        ann_error error = {};
+        error.struct_size = sizeof(error);
+        if (f(&error) != ANN_OK) {
+            throw std::runtime_error(error.message);
+        }
+    }
+
+    static void set_type(char (&to)[16], const std::string & name) { std::snprintf(to, sizeof(to), "%s", name.c_str()); }
+
+    json open(const json & r) {
+        const auto start = clock_type::now();
+        const std::string wanted = r.at("model");
+        ctx.reset();
+        if (!model || path != wanted) {
+            model.reset();
+            ann_model_params p;
+            ann_model_params_default(&p);
+            p.n_gpu_layers = r.value("gpu", -1);
+            ann_model * m = nullptr;
+            call([&](ann_error * e) { return ann_model_load(wanted.c_str(), &p, &m, e); });
+            model.reset(m);
+            path = wanted;
+        }
+        ann_model_info info = {};
+        info.struct_size = sizeof(info);
+        call([&](ann_error * e) { return ann_model_get_info(model.get(), &info, e); });
+        n_vocab = info.n_vocab;
+
+        ann_context_params p;
+        ann_context_params_default(&p);
+        p.n_ctx           = r.at("n_ctx");
+        p.n_batch         = n_batch = r.value("n_batch", 2048);
+        p.n_ubatch        = r.value("n_ubatch", 512);
+        p.n_threads       = r.at("threads");
+        p.flash_attention = r.at("flash");
+        p.check_memory    = 0; // of the host
+        set_type(p.type_k, r.at("type_k"));
+        set_type(p.type_v, r.at("type_v"));
+        set_type(p.type_search, r.value("type_s", "f16"));
+        p.search.mode  = r.value("mode", 2);
+        p.search.top_k = r.value("top_k", 0);
+        const auto layers = r.value("layers", std::vector<int32_t>());
+        if (!layers.empty()) {
+            p.search.n_layers = (int32_t) layers.size();
+            p.search.layers   = layers.data();
+        }
+        ann_context * c = nullptr;
+        call([&](ann_error * e) { return ann_context_create(model.get(), &p, &c, e); });
+        ctx.reset(c);
+        depth = 0;
+        ann_context_memory memory = {};
+        memory.struct_size = sizeof(memory);
+        call([&](ann_error * e) { return ann_context_get_memory(ctx.get(), &memory, e); });
+        return { { "ns", ns_since(start) }, { "n_ctx", memory.n_ctx }, { "k_bytes", memory.k_bytes }, { "v_bytes", memory.v_bytes },
+                 { "search_bytes", memory.search_bytes }, { "compute_bytes", memory.compute_bytes }, { "model_bytes", memory.model_bytes } };
+    }
+
+    json fill(uint32_t n, uint64_t seed) {
+        const auto start = clock_type::now();
+        call([&](ann_error * e) { return ann_context_fill_random(ctx.get(), n, seed, e); });
+        depth = (int32_t) n;
+        return { { "ns", ns_since(start) } };
+    }
+
+    void decode(int32_t n) {
+        std::vector<int32_t> ids(n);
+        for (int32_t & t : ids) {
+            t = (int32_t) (tokens() % (uint32_t) n_vocab);
+        }
+        for (int32_t i = 0; i < n; i += n_batch) {
+            ann_batch b = {};
+            b.struct_size = sizeof(b);
+            b.n_tokens    = (uint32_t) std::min(n_batch, n - i);
+            b.tokens      = ids.data() + i;
+            call([&](ann_error * e) { return ann_context_decode(ctx.get(), &b, e); });
+        }
+    }
+
+    void back() {
+        call([&](ann_error * e) { return ann_context_seq_rm(ctx.get(), 0, depth, -1, e); });
+    }
+
+    json run(int32_t pp, int32_t tg) {
+        const auto start = clock_type::now();
+        if (pp > 0) {
+            decode(pp);
+        }
+        for (int32_t i = 0; i < tg; ++i) {
+            decode(1);
+        }
+        const int64_t ns = ns_since(start);
+        back();
+        return { { "ns", ns } };
+    }
+
+    json stats() {
+        call([&](ann_error * e) { return ann_context_set_stats(ctx.get(), ANN_STATS_TIME, 1, e); });
+        decode(1);
+        ann_context_stats s = {};
+        s.struct_size = sizeof(s);
+        call([&](ann_error * e) { return ann_context_get_stats(ctx.get(), &s, e); });
+        call([&](ann_error * e) { return ann_context_set_stats(ctx.get(), 0, 1, e); });
+        back();
+        return { { "search_ns", s.search_ns }, { "attention_ns", s.attention_ns }, { "other_ns", s.other_ns } };
+    }
+};
+
+} // namespace
+
+int main() {
+    bench b;
+    for (std::string line; std::getline(std::cin, line);) {
+        json answer;
+        try {
+            answer = b.handle(json::parse(line));
+        } catch (const std::exception & e) {
+            answer = { { "error", e.what() } };
+        }
+        std::cout << answer.dump() << std::endl;
+    }
+    return 0;
+}

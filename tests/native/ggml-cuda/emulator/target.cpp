@@ -1,0 +1,32 @@
+#include "../gpu-target.h"
+
+#include "ann-cuda.cuh"
+
+namespace {
+
+class emulated_target : public target {
+public:
+    emulated_target(bool matrix_units, int n_sm) : cc(matrix_units ? 900 : 700), n_sm(n_sm) {}
+
+    std::string name() const override {
+        return "emulated, " + std::to_string(n_sm) + " multiprocessors" + (cc >= 800 ? ", matrix units" : "");
+    }
+    bool is_emulated() const override { return true; }
+    ggml_backend_t memory() const override { return cpu_backend(); }
+    bool supports(const ggml_tensor * op) const override { return ggml_cuda_ann_supported(0, op); }
+
+    void compute(ggml_context *, ggml_tensor * op) override {
+        ggml_cuda_info().devices[0] = { cc, n_sm };
+        ggml_backend_cuda_context ctx;
+        ggml_cuda_ann(ctx, op);
+    }
+
+private:
+    int cc, n_sm;
+};
+
+} // namespace
+
+std::unique_ptr<target> make_emulated(bool matrix_units, int n_sm) {
+    return std::make_unique<emulated_target>(matrix_units, n_sm);
+}

@@ -1,0 +1,69 @@
+// Where an op is computed: on a GPU that was found, or by the same kernels on the host (emulator/).
+#pragma once
+
+#include "../check.h"
+
+#include "ggml-ann.h"
+#include "ggml-backend.h"
+#include "ggml-cpp.h"
+
+#include <functional>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+class target {
+public:
+    virtual ~target() = default;
+
+    virtual std::string name() const = 0;
+    virtual bool is_emulated() const { return false; }
+    virtual ggml_backend_t memory() const = 0; // where the tensors of a case are
+    virtual bool supports(const ggml_tensor * op) const = 0;
+    virtual void compute(ggml_context * ctx, ggml_tensor * op) = 0;
+};
+
+inline ggml_backend_t cpu_backend() {
+    static ggml_backend_t backend = [] {
+        ggml_backend_load_all_from_path(ANN_BIN_DIR);
+        return ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr);
+    }();
+    return backend;
+}
+
+// any backend of ggml
+class backend_target : public target {
+public:
+    explicit backend_target(ggml_backend_t backend) : backend(backend) {}
+
+    std::string name() const override { return ggml_backend_name(backend); }
+    ggml_backend_t memory() const override { return backend; }
+    bool supports(const ggml_tensor * op) const override { return ggml_backend_supports_op(backend, op); }
+
+    void compute(ggml_context * ctx, ggml_tensor * op) override {
+        ggml_cgraph * gf = ggml_new_graph(ctx);
+        ggml_build_forward_expand(gf, op);
+        if (ggml_backend_graph_compute(backend, gf) != GGML_STATUS_SUCCESS) {
+            throw test_failure("graph_compute failed on " + name());
+        }
+    }
+
+private:
+    ggml_backend_t backend;
+};
+
+// The kernels of native/src/ggml-cuda on the host: a device of n_sm multiprocessors, with matrix units or without.
+std::unique_ptr<target> make_emulated(bool matrix_units, int n_sm);
+
+inline std::vector<std::unique_ptr<target>> gpus_found() {
+    std::vector<std::unique_ptr<target>> res;
+    cpu_backend(); // loads the libraries
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        if (ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_GPU || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_IGPU) {
+            res.push_back(std::make_unique<backend_target>(ggml_backend_dev_init(dev, nullptr)));
+        }
+    }
+    return res;
+}
