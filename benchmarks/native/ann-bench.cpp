@@ -1,5 +1,6 @@
 // The twin of native/stock/stock-bench.cpp over our C ABI, for machines without .NET: the same commands, one JSON line in,
-// one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact), "top_k", "type_s", "layers" (searched), "gpu".
+// one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact), "top_k", "min_context", "type_s", "layers" (searched),
+// "gpu" (layers).
 // "fill" and "run" as there; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token.
 //
 //   ann-bench < commands
@@ -94,6 +95,7 @@ private:
         set_type(p.type_search, r.value("type_s", "f16"));
         p.search.mode  = r.value("mode", 2);
         p.search.top_k = r.value("top_k", 0);
+        p.search.min_context = r.value("min_context", -1);
         const auto layers = r.value("layers", std::vector<int32_t>());
         if (!layers.empty()) {
             p.search.n_layers = (int32_t) layers.size();

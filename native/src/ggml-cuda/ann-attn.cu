@@ -154,6 +154,15 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
                 weight[mine + i][head_of_lane<NH>(lane)] = cell[i] >= 0 ? logit_of(a, sum) : -INFINITY;
             }
         }
+        // rows of V of the same cells, on their way during phase 2
+#pragma unroll
+        for (int i = 0; i < N_BATCH; ++i) {
+#pragma unroll
+            for (int n = 0; n < NE; ++n) {
+                const int e = n*N_ROW + lane*N_LANE;
+                x[i][n] = cell[i] >= 0 && e < a.dv ? ann_row<type>::load4(v + cell[i]*a.nbv1, e) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+            }
+        }
         __syncthreads();
 
         // phase 2: running softmax; 32 lanes take a head
@@ -182,15 +191,7 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
         }
         __syncthreads();
 
-        // phase 3: weighted rows of V; 32 lanes take the same cells as before
-#pragma unroll
-        for (int i = 0; i < N_BATCH; ++i) {
-#pragma unroll
-            for (int n = 0; n < NE; ++n) {
-                const int e = n*N_ROW + lane*N_LANE;
-                x[i][n] = cell[i] >= 0 && e < a.dv ? ann_row<type>::load4(v + cell[i]*a.nbv1, e) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
-            }
-        }
+        // phase 3: weighted rows of V
 #pragma unroll
         for (int h = 0; h < NH; ++h) {
             const float kept = keep[h];

@@ -4,7 +4,7 @@
 //   scores   blocks split the cells; a tile of keys meets all queries of the block on the matrix units. Few queries
 //            (decode): scores are also counted by their upper 12 bits, in shared memory, then for the whole row.
 //   select   finds the bin that the last place falls in, takes what lies above it, and decides inside that bin by digits.
-// Many queries (prefill) go through in groups, so that the integers of a group stay in the L2 cache and never become a
+// Many queries (prefill) go through in groups, so that their integers never become a
 // [queries x cells] matrix.
 
 #include "ann-cuda.cuh"
@@ -15,14 +15,14 @@ namespace {
 constexpr int N_BINS    = 4096; // upper 12 bits: sign, exponent, 3 bits of the mantissa
 constexpr int BIN_SHIFT = 20;
 constexpr int N_SCORES  = 256;  // threads of the scores kernels
-constexpr int N_SELECT  = 512;  // threads of the select kernel
 constexpr int N_BEST    = 4096; // most cells of one query
 constexpr int N_CAND    = 8192; // cells listed of the bin that the last place falls in; beyond: read from the row
+constexpr int N_RANKED  = 1024; // candidates that are ranked by comparing all with all; more go digit by digit
 constexpr int N_FEW     = 16;   // rows up to which the scores kernel counts bins
 #if defined(ANN_EMULATED)
 constexpr int64_t N_GROUP_KEYS = 1 << 15; // small enough for tests to have several groups
 #else
-constexpr int64_t N_GROUP_KEYS = 8 << 20; // 32 MiB: most of the L2 cache of a large card
+constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of select_best for nearly every multiprocessor
 #endif
 
 struct topk_args {
@@ -51,13 +51,35 @@ struct topk_args {
 // ---------------------------------------------------------------------------------------------------------------------
 // scores
 
-static __device__ void emit(const topk_args & a, int row, int s, int t, int j, float score, uint32_t * bins) {
-    const bool hidden = ann_is_hidden(a.mask + t*a.nbm1 + s*a.nbm3, a.mask_f32, j);
+static __device__ __forceinline__ bool is_hidden(const topk_args & a, int s, int t, int j) {
+    return ann_is_hidden(a.mask + t*a.nbm1 + s*a.nbm3, a.mask_f32, j);
+}
+
+// bins hold two counters a word: a block has fewer than 2^16 cells
+static __device__ __forceinline__ uint32_t in_bins(uint32_t key) { return key >> BIN_SHIFT & 1 ? 0x10000u : 1u; }
+
+static __device__ __forceinline__ void emit(const topk_args & a, int row, int j, bool hidden, float score, uint32_t * bins) {
     const uint32_t key = hidden ? 0 : ann_key(score);
     a.keys[row*a.n_stride + j] = key;
     if (bins && key != 0) {
-        const uint32_t bin = key >> BIN_SHIFT;
-        atomicAdd(bins + bin/2, bin % 2 ? 0x10000u : 1u); // two counters a word: a block has fewer than 2^16 cells
+        atomicAdd(bins + (key >> BIN_SHIFT)/2, in_bins(key));
+    }
+}
+
+// The always-attended cells do not compete: what a block has emitted of them is taken back. All threads, after a barrier.
+template <bool BINS>
+static __device__ void take_back_always(const topk_args & a, int row0, int s, int t0, int nq, int begin, int end, uint32_t (*bins)[BINS ? N_BINS/2 : 1]) {
+    for (int n = threadIdx.x; n < nq*a.n_always; n += N_SCORES) {
+        const int i = n/a.n_always;
+        const int j = ((const int32_t *) (a.always + (t0 + i)*a.nba1 + s*a.nba3))[n % a.n_always];
+        if (j < begin || j >= end) {
+            continue;
+        }
+        uint32_t * key = a.keys + (row0 + i)*a.n_stride + j;
+        if (BINS && *key != 0) {
+            atomicSub(bins[i] + (*key >> BIN_SHIFT)/2, in_bins(*key));
+        }
+        *key = 0;
     }
 }
 
@@ -105,8 +127,9 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
     }
     __syncthreads();
 
-    const int end = min(a.n_kv, (int) (blockIdx.x + 1)*a.n_per_block);
-    for (int j = blockIdx.x*a.n_per_block + threadIdx.x/ANN_LANES; j < end; j += N_SCORES/ANN_LANES) {
+    const int begin = blockIdx.x*a.n_per_block;
+    const int end   = min(a.n_kv, begin + a.n_per_block);
+    for (int j = begin + threadIdx.x/ANN_LANES; j < end; j += N_SCORES/ANN_LANES) {
         const char * key = a.k + j*a.nbk1 + s*a.nbk3;
         float sum[NQ] = {};
         for (int e = 4*lane; e < a.d; e += 4*ANN_LANES) {
@@ -120,11 +143,13 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
                 sum[i] += ann_shfl_xor(sum[i], n);
             }
             if (lane == 0 && i < nq) {
-                emit(a, row0 + i, s, t0 + i, j, sum[i], BINS ? bins[i] : nullptr);
+                emit(a, row0 + i, j, is_hidden(a, s, t0 + i, j), sum[i], BINS ? bins[i] : nullptr);
             }
         }
     }
 
+    __syncthreads();
+    take_back_always<BINS>(a, row0, s, t0, nq, begin, end, bins);
     if (BINS) {
         __syncthreads();
         for (int i = 0; i < nq; ++i) {
@@ -217,8 +242,9 @@ template <ggml_type type, int D, int NT, bool BINS>
 static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a) {
 #if defined(ANN_MMA_AVAILABLE)
     constexpr int NQ = 4*NT;
+    static_assert(NT <= 16, "two bits of hidden a tile");
     __shared__ uint4    query[NT][D/32][ANN_LANES];
-    __shared__ uint32_t bins[BINS ? NQ : 1][BINS ? N_BINS/2 : 1];
+    __shared__ uint32_t bins[NQ][BINS ? N_BINS/2 : 1];
 
     const int s    = a.s0 + blockIdx.z;
     const int t0   = a.t0 + blockIdx.y*NQ;
@@ -254,23 +280,35 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
 
     const int g = lane/4;
     const int t = lane%4;
-    const int end = min(a.n_kv, (int) (blockIdx.x + 1)*a.n_per_block);
-    for (int j = blockIdx.x*a.n_per_block + warp*16; j < end; j += N_SCORES/ANN_LANES*16) {
+    const int begin = blockIdx.x*a.n_per_block;
+    const int end   = min(a.n_kv, begin + a.n_per_block);
+    for (int j = begin + warp*16; j < end; j += N_SCORES/ANN_LANES*16) {
         const char * rows = a.k + s*a.nbk3;
+        const int j_lo = min(j + g,     a.n_kv - 1);
+        const int j_hi = min(j + g + 8, a.n_kv - 1);
         key_tile<type, D> keys;
-        keys.load(rows + min(j + g, a.n_kv - 1)*a.nbk1, rows + min(j + g + 8, a.n_kv - 1)*a.nbk1, t);
+        keys.load(rows + j_lo*a.nbk1, rows + j_hi*a.nbk1, t);
+        uint32_t hidden = 0; // two bits a tile of queries; read together, before anything is written
+#pragma unroll
+        for (int n = 0; n < NT; ++n) {
+            const int i = min(4*n + t, nq - 1);
+            hidden |= (uint32_t) is_hidden(a, s, t0 + i, j_lo) << 2*n | (uint32_t) is_hidden(a, s, t0 + i, j_hi) << (2*n + 1);
+        }
+#pragma unroll (NT < 4 ? NT : 4)
         for (int n = 0; n < NT; ++n) {
             const float2 score = keys.dot(query[n][0], lane);
             const int i = 4*n + t;
             if (i < nq && j + g < end) {
-                emit(a, row0 + i, s, t0 + i, j + g, score.x, BINS ? bins[i] : nullptr);
+                emit(a, row0 + i, j_lo, hidden >> 2*n & 1, score.x, BINS ? bins[i] : nullptr);
             }
             if (i < nq && j + g + 8 < end) {
-                emit(a, row0 + i, s, t0 + i, j + g + 8, score.y, BINS ? bins[i] : nullptr);
+                emit(a, row0 + i, j_hi, hidden >> (2*n + 1) & 1, score.y, BINS ? bins[i] : nullptr);
             }
         }
     }
 
+    __syncthreads();
+    take_back_always<BINS>(a, row0, s, t0, nq, begin, end, bins);
     if (BINS) {
         __syncthreads();
         for (int i = 0; i < nq; ++i) {
@@ -289,11 +327,12 @@ struct place {
     uint32_t bin, above; // the bin that the place falls in, and the entries in higher bins
 };
 
-// All threads. bins: [n_bins]; the bin of the need-th entry from the top, or bin 0 when there are fewer.
+// All N threads. bins: [n_bins]; the bin of the need-th entry from the top, or bin 0 when there are fewer.
+template <int N>
 static __device__ place find_place(const uint32_t * bins, int n_bins, uint32_t need, uint32_t * sums, place * res) {
     const int lane = threadIdx.x % ANN_LANES;
     const int warp = threadIdx.x / ANN_LANES;
-    const int per  = n_bins/N_SELECT;
+    const int per  = n_bins/N;
     const int top  = n_bins - 1 - threadIdx.x*per;
 
     __syncthreads();
@@ -325,95 +364,92 @@ static __device__ place find_place(const uint32_t * bins, int n_bins, uint32_t n
         *res = { (uint32_t) bin, above };
     }
     __syncthreads();
-    const place found = *res;
-    __syncthreads();
-    return found;
+    return *res; // the next call writes it after its first barrier
 }
 
-static __device__ bool is_always(const int32_t * always, int n_always, int32_t cell) {
-    for (int i = 0; i < n_always; ++i) {
-        if (always[i] == cell) {
-            return true;
+static __device__ __forceinline__ uint32_t at(const uint4 & x, int i) { return i == 0 ? x.x : i == 1 ? x.y : i == 2 ? x.z : x.w; }
+
+// Counts the keys of a row by bins, of those that can matter: an eighth of the row first; what does not reach its best
+// places does not reach those of the row.
+template <int N>
+static __device__ void count_bins(const topk_args & a, const uint32_t * keys, uint32_t need, uint32_t * bins, uint32_t * sums, place * res) {
+    constexpr int N_LOADS = 4; // in flight
+    constexpr int STEP    = 4*N*N_LOADS;
+    for (int i = threadIdx.x; i < N_BINS; i += N) {
+        bins[i] = 0;
+    }
+    __syncthreads();
+    uint32_t least = 1;
+    for (int pass = 0; pass < 2; ++pass) {
+        for (int64_t j0 = 0; j0 < a.n_kv; j0 += STEP) {
+            if ((j0/STEP % 8 == 0) != (pass == 0)) {
+                continue;
+            }
+            uint4 x[N_LOADS];
+#pragma unroll
+            for (int n = 0; n < N_LOADS; ++n) {
+                const int64_t j = j0 + 4*(n*N + (int) threadIdx.x);
+                x[n] = j < a.n_kv ? *(const uint4 *) (keys + j) : make_uint4(0, 0, 0, 0);
+            }
+#pragma unroll
+            for (int n = 0; n < N_LOADS; ++n) {
+                const int64_t j = j0 + 4*(n*N + (int) threadIdx.x);
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    const uint32_t bin = at(x[n], i) >> BIN_SHIFT;
+                    if (bin >= least && j + i < a.n_kv) {
+                        atomicAdd(bins + bin, 1);
+                    }
+                }
+            }
+        }
+        if (pass == 0) {
+            least = max(find_place<N>(bins, N_BINS, need, sums, res).bin, 1u);
         }
     }
-    return false;
 }
 
-// Blocks of a row (gridDim.x) collect from their parts; the last one to finish decides and writes.
-template <bool BINS>
-static __global__ void __launch_bounds__(N_SELECT) select_best(const topk_args a) {
-    __shared__ uint32_t bins[N_BINS];
-    __shared__ int32_t  best[N_BEST];
-    __shared__ uint32_t sums[N_SELECT/ANN_LANES];
+// Blocks of a row (gridDim.x) collect from their parts; the last one to finish decides and writes. BINS: the scores kernel
+// has counted; N: threads.
+template <bool BINS, int N>
+static __global__ void __launch_bounds__(N) select_best(const topk_args a) {
+    constexpr int N_DIGIT = 2048; // bins of a digit
+    __shared__ uint32_t bins[BINS ? N_DIGIT : N_BINS];
+    __shared__ int32_t best[N_BEST + 4];
+    __shared__ unsigned long long ranked[N_RANKED];
+    __shared__ uint32_t sums[N/ANN_LANES];
     __shared__ place    res;
     __shared__ uint32_t n_best, finished;
 
     const int row = blockIdx.y;
     const int t   = a.t0 + row % a.n_t;
     const int s   = a.s0 + row / a.n_t;
-    const uint32_t * keys   = a.keys + row*a.n_stride;
-    const int32_t  * always = (const int32_t *) (a.always + t*a.nba1 + s*a.nba3); // read only where n_always > 0
+    const uint32_t * keys     = a.keys + row*a.n_stride;
     uint32_t       * counters = a.counters + 3*row;
-    int32_t        * sure = a.sure + (int64_t) row*a.n_top_k;
+    int32_t        * sure     = a.sure + (int64_t) row*a.n_top_k;
     unsigned long long * cand = a.cand + (int64_t) row*N_CAND;
-    const uint32_t n_search = a.n_top_k - a.n_always;
+    const uint32_t n_search   = a.n_top_k - a.n_always;
 
-    // phase 1: entries per bin
-    uint32_t least = 0; // bins below it are not counted; they cannot matter
-    if (BINS) {
-        for (int i = threadIdx.x; i < N_BINS; i += N_SELECT) {
-            bins[i] = a.bins[(int64_t) row*N_BINS + i];
-        }
-    } else {
-        for (int i = threadIdx.x; i < N_BINS; i += N_SELECT) {
-            bins[i] = 0;
-        }
-        __syncthreads();
-        // an eighth of the row first: what does not reach its best places does not reach those of the row
-        constexpr int STEP = 4*N_SELECT;
-        for (int pass = 0; pass < 2; ++pass) {
-            for (int64_t j0 = 0; j0 < a.n_kv; j0 += STEP) {
-                if ((j0/STEP % 8 == 0) != (pass == 0)) {
-                    continue;
-                }
-                const int64_t j = j0 + 4*threadIdx.x;
-                if (j < a.n_kv) {
-                    const uint4 x = *(const uint4 *) (keys + j);
-                    const uint32_t four[4] = { x.x, x.y, x.z, x.w };
-                    for (int i = 0; i < 4; ++i) {
-                        const uint32_t bin = four[i] >> BIN_SHIFT;
-                        if (j + i < a.n_kv && bin > 0 && bin >= least) {
-                            atomicAdd(bins + bin, 1);
-                        }
-                    }
-                }
-            }
-            if (pass == 0) {
-                least = find_place(bins, N_BINS, n_search + a.n_always, sums, &res).bin;
-            }
-        }
-    }
-    __syncthreads();
-
-    // phase 2: the always-attended cells do not compete
-    for (int i = threadIdx.x; i < a.n_always; i += N_SELECT) {
-        const uint32_t bin = always[i] >= 0 ? keys[always[i]] >> BIN_SHIFT : 0;
-        if (bin > 0 && bin >= least) {
-            atomicSub(bins + bin, 1);
-        }
-    }
-    const place last = n_search > 0 ? find_place(bins, N_BINS, n_search, sums, &res) : place { N_BINS, 0 };
-
-    // phase 3: what lies above the bin of the last place is in; what lies in it is a candidate
+    // phase 1: the bin of the last place
     const int64_t n_part = (a.n_kv + (int64_t) gridDim.x - 1)/gridDim.x;
     const int64_t begin  = (blockIdx.x*n_part + 3)/4*4; // parts begin at a multiple of 4
     const int64_t end    = min((int64_t) a.n_kv, ((blockIdx.x + 1)*n_part + 3)/4*4);
-    for (int64_t j = begin + 4*threadIdx.x; j < end; j += 4*N_SELECT) {
-        const uint4 x = *(const uint4 *) (keys + j);
-        const uint32_t four[4] = { x.x, x.y, x.z, x.w };
+    const int64_t mine   = begin + 4*threadIdx.x;
+    uint4 next = mine < end ? *(const uint4 *) (keys + mine) : make_uint4(0, 0, 0, 0); // on its way during phase 1
+    const uint32_t * counted = BINS ? a.bins + (int64_t) row*N_BINS : bins;
+    if (!BINS) {
+        count_bins<N>(a, keys, n_search, bins, sums, &res);
+    }
+    const place last = n_search > 0 ? find_place<N>(counted, N_BINS, n_search, sums, &res) : place { N_BINS, 0 };
+
+    // phase 2: what lies above the bin of the last place is in; what lies in it is a candidate
+    for (int64_t j = mine; j < end; j += 4*N) {
+        const uint4 x = next;
+        next = j + 4*N < end ? *(const uint4 *) (keys + j + 4*N) : make_uint4(0, 0, 0, 0);
+#pragma unroll
         for (int i = 0; i < 4; ++i) {
-            const uint32_t bin = four[i] >> BIN_SHIFT;
-            if (j + i >= end || bin == 0 || bin < last.bin || is_always(always, a.n_always, (int32_t) (j + i))) {
+            const uint32_t bin = at(x, i) >> BIN_SHIFT;
+            if (bin == 0 || bin < last.bin || j + i >= end) {
                 continue;
             }
             if (bin > last.bin) {
@@ -421,7 +457,7 @@ static __global__ void __launch_bounds__(N_SELECT) select_best(const topk_args a
             } else {
                 const uint32_t n = atomicAdd(counters + 1, 1);
                 if (n < N_CAND) {
-                    cand[n] = ann_pack(four[i], (int32_t) (j + i));
+                    cand[n] = ann_pack(at(x, i), (int32_t) (j + i));
                 }
             }
         }
@@ -429,7 +465,7 @@ static __global__ void __launch_bounds__(N_SELECT) select_best(const topk_args a
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        finished = atomicAdd(counters + 2, 1);
+        finished = gridDim.x > 1 ? atomicAdd(counters + 2, 1) : 0;
         n_best   = 0;
     }
     __syncthreads();
@@ -438,74 +474,100 @@ static __global__ void __launch_bounds__(N_SELECT) select_best(const topk_args a
     }
     __threadfence();
 
-    // phase 4: the least entry that is in, digit by digit; all entries differ, so the places are met exactly
+    // phase 3: what is sure; always first, as many as there are
     const uint32_t n_sure = *(volatile uint32_t *) counters;
     const uint32_t n_cand = *(volatile uint32_t *) (counters + 1);
-    const bool     listed = n_cand <= N_CAND;
-    const int64_t  n_read = listed ? n_cand : a.n_kv;
-    uint32_t need = n_search - n_sure;
-    auto entry = [&](int64_t i) -> unsigned long long {
-        if (listed) {
-            return ((volatile unsigned long long *) cand)[i];
-        }
-        return keys[i] >> BIN_SHIFT == last.bin && !is_always(always, a.n_always, (int32_t) i) ? ann_pack(keys[i], (int32_t) i) : 0ull;
-    };
-    unsigned long long least_in = 0;
-    if (n_cand > need) {
-        constexpr int N_DIGIT = 2048;
-        least_in = (unsigned long long) last.bin << (32 + BIN_SHIFT);
-        for (int shift = 41, width = 11; ; shift -= width) {
-            if (shift < 0) { // the last digit is shorter
-                width += shift;
-                shift = 0;
-            }
-            for (int i = threadIdx.x; i < N_DIGIT; i += N_SELECT) {
-                bins[i] = 0;
-            }
-            __syncthreads();
-            for (int64_t i = threadIdx.x; i < n_read; i += N_SELECT) {
-                const unsigned long long x = entry(i);
-                if (x >> (shift + width) == least_in >> (shift + width)) {
-                    atomicAdd(bins + (x >> shift & ((1u << width) - 1)), 1);
-                }
-            }
-            const place digit = find_place(bins, N_DIGIT, need, sums, &res);
-            least_in |= (unsigned long long) digit.bin << shift;
-            need     -= digit.above;
-            if (shift == 0 || bins[digit.bin] == need) {
-                break;
-            }
-            __syncthreads();
+    for (int i = threadIdx.x; i < a.n_always; i += N) {
+        const int32_t j = ((const int32_t *) (a.always + t*a.nba1 + s*a.nba3))[i];
+        if (j >= 0) {
+            best[atomicAdd(&n_best, 1)] = j;
         }
     }
-
-    // phase 5: all that is in, ascending
-    for (int i = threadIdx.x; i < a.n_always; i += N_SELECT) {
-        if (always[i] >= 0) {
-            best[atomicAdd(&n_best, 1)] = always[i];
-        }
-    }
-    for (uint32_t i = threadIdx.x; i < n_sure; i += N_SELECT) {
+    for (uint32_t i = threadIdx.x; i < n_sure; i += N) {
         best[atomicAdd(&n_best, 1)] = ((volatile int32_t *) sure)[i];
     }
-    for (int64_t i = threadIdx.x; i < n_read && need > 0; i += N_SELECT) {
-        const unsigned long long x = entry(i);
-        if (x != 0 && x >= least_in) {
-            best[atomicAdd(&n_best, 1)] = ann_cell_of(x);
+
+    // phase 4: the best of the candidates; all entries differ, so the places are met exactly
+    uint32_t need = n_search - n_sure;
+    if (n_cand <= N_RANKED) {
+        for (uint32_t i = threadIdx.x; i < n_cand; i += N) {
+            ranked[i] = ((volatile unsigned long long *) cand)[i];
+        }
+        __syncthreads();
+        for (uint32_t i = threadIdx.x; i < n_cand; i += N) {
+            uint32_t rank = 0;
+#pragma unroll 4
+            for (uint32_t j = 0; j < n_cand; ++j) {
+                rank += ranked[j] > ranked[i];
+            }
+            if (rank < need) {
+                best[atomicAdd(&n_best, 1)] = ann_cell_of(ranked[i]);
+            }
+        }
+    } else {
+        const bool    listed = n_cand <= N_CAND;
+        const int64_t n_read = listed ? n_cand : a.n_kv;
+        auto entry = [&](int64_t i) -> unsigned long long {
+            if (listed) {
+                return ((volatile unsigned long long *) cand)[i];
+            }
+            return keys[i] >> BIN_SHIFT == last.bin ? ann_pack(keys[i], (int32_t) i) : 0ull;
+        };
+        unsigned long long least_in = 0; // digit by digit
+        if (n_cand > need) {
+            least_in = (unsigned long long) last.bin << (32 + BIN_SHIFT);
+            for (int shift = 41, width = 11; ; shift -= width) {
+                if (shift < 0) { // the last digit is shorter
+                    width += shift;
+                    shift = 0;
+                }
+                for (int i = threadIdx.x; i < N_DIGIT; i += N) {
+                    bins[i] = 0;
+                }
+                __syncthreads();
+                for (int64_t i = threadIdx.x; i < n_read; i += N) {
+                    const unsigned long long x = entry(i);
+                    if (x >> (shift + width) == least_in >> (shift + width)) {
+                        atomicAdd(bins + (x >> shift & ((1u << width) - 1)), 1);
+                    }
+                }
+                const place digit = find_place<N>(bins, N_DIGIT, need, sums, &res);
+                least_in |= (unsigned long long) digit.bin << shift;
+                need     -= digit.above;
+                if (shift == 0 || bins[digit.bin] == need) {
+                    break;
+                }
+                __syncthreads();
+            }
+        }
+        for (int64_t i = threadIdx.x; i < n_read && need > 0; i += N) {
+            const unsigned long long x = entry(i);
+            if (x != 0 && x >= least_in) {
+                best[atomicAdd(&n_best, 1)] = ann_cell_of(x);
+            }
         }
     }
     __syncthreads();
+
+    // phase 5: ascending, by rank; four at a time
+    const int n = (int) n_best;
+    if (threadIdx.x < 4) {
+        best[n + threadIdx.x] = INT32_MAX;
+    }
+    __syncthreads();
     int32_t * dst = a.dst + ((int64_t) s*a.n_tokens + t)*a.n_top_k;
-    for (int i = threadIdx.x; i < a.n_top_k; i += N_SELECT) {
-        if (i >= (int) n_best) {
+    for (int i = threadIdx.x; i < a.n_top_k; i += N) {
+        if (i >= n) {
             dst[i] = -1;
             continue;
         }
         int rank = 0;
-        for (int j = 0; j < (int) n_best; ++j) {
-            rank += best[j] < best[i];
+        const int32_t x = best[i];
+#pragma unroll 4
+        for (int j = 0; j < n; j += 4) {
+            rank += (best[j] < x) + (best[j + 1] < x) + (best[j + 2] < x) + (best[j + 3] < x);
         }
-        dst[rank] = best[i];
+        dst[rank] = x;
     }
 }
 
@@ -633,8 +695,14 @@ void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
                 ctx.stream(), a);
 
             const int n_rows  = a.n_t*n_s;
-            const int n_parts = few ? std::max(1, std::min(a.n_kv/4096, nsm/n_rows)) : 1;
-            ann_launch(few ? select_best<true> : select_best<false>, dim3(n_parts, n_rows), dim3(N_SELECT), ctx.stream(), a);
+            if (few) {
+                constexpr int N = 512; // a part is 4 keys a thread where there are multiprocessors for that
+                const int n_parts = std::max(1, std::min(a.n_kv/(4*N), nsm/n_rows));
+                ann_launch(select_best<true, N>, dim3(n_parts, n_rows), dim3(N), ctx.stream(), a);
+            } else {
+                constexpr int N = 1024;
+                ann_launch(select_best<false, N>, dim3(1, n_rows), dim3(N), ctx.stream(), a);
+            }
         }
     }
 }
