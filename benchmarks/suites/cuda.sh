@@ -2,7 +2,7 @@
 # On a machine with an NVIDIA GPU: builds, checks and times everything, in one run of about twelve minutes on 16 cores
 # (half of it nvcc). Needs nvcc, CMake, Ninja, Python 3, 40 GB in MODELS (a memory disk is best), about 60 GB on the GPU.
 #
-#   benchmarks/suites/cuda.sh                     appends to benchmarks/records/MACHINE/DATE-cuda-{ops,depth}.jsonl
+#   benchmarks/suites/cuda.sh                     appends to benchmarks/records/MACHINE/DATE-cuda-{ops.txt,depth.jsonl}
 #   ARCH=89 DEPTHS="0 32768" benchmarks/suites/cuda.sh
 #   BUILD=dir STOCK=dir benchmarks/suites/cuda.sh does not build: uses these build folders (ours, the unpatched library's)
 set -euo pipefail
@@ -32,7 +32,7 @@ failed=0 # the figures are taken all the same
 "$BUILD/tests/test-model-gpu" 2>/dev/null || failed=1
 
 echo "== ops"
-"$BUILD/benchmarks/ann-op-bench" "$root/$BUILD/bin" 2>/dev/null | tee -a "$records/$day-cuda-ops.jsonl"
+"$BUILD/benchmarks/ann-op-bench" "$root/$BUILD/bin" 2>/dev/null | tee -a "$records/$day-cuda-ops.txt"
 
 echo "== contexts"
 synthesise() { # weights, layers without search (-1: no projections), file

@@ -4,8 +4,7 @@
 //   scores   blocks split the cells; a tile of keys meets all queries of the block on the matrix units. Few queries
 //            (decode): scores are also counted by their upper 12 bits, in shared memory, then for the whole row.
 //   select   finds the bin that the last place falls in, takes what lies above it, and decides inside that bin by digits.
-// Many queries (prefill) go through in groups, so that their integers never become a
-// [queries x cells] matrix.
+// Many queries (prefill) go through in groups, so that their integers never become a [queries x cells] matrix.
 
 #include "ann-cuda.cuh"
 #include "ann-device.cuh"
