@@ -183,7 +183,7 @@ ANN_API ann_status ann_json_schema_to_grammar(const char * schema, char * buffer
 
 typedef enum ann_search_mode {
     ANN_SEARCH_OFF   = 0, // upstream's cache and attention, bit for bit; no search keys. Fixed at creation
-    ANN_SEARCH_DENSE = 1, // search keys are kept, attention is full
+    ANN_SEARCH_DENSE = 1, // search keys are kept, attention is full (on CPUs by kernels of ours)
     ANN_SEARCH_EXACT = 2, // the top_k cells by exact search
 } ann_search_mode;
 

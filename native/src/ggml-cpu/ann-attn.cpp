@@ -1,9 +1,8 @@
 // GGML_ANN_ATTN. Contract in ggml-ann.h.
 //
-// With candidates: a thread takes whole (token, K/V head) units; K and V rows of the listed cells are read in place,
-// each once for all query heads of the group. Without, few queries: threads split the cells (rows are then read front to
-// back, which is several times faster than head by head) and merge their running softmaxes. Both go through the same
-// step: a chunk of at most 64 cells, wherever they lie, added to running softmaxes. Without, many queries:
+// With candidates: a thread takes whole (token, K/V head) units; K and V rows of the listed cells are read in place.
+// Without, few queries: threads split the cells and merge their running softmaxes. Both go through the same step: a chunk
+// of at most 64 cells, wherever they lie, added to running softmaxes of all heads, row by row. Without, many queries:
 // ann-attn-blocks.cpp.
 
 #include "ann-attn.h"
@@ -17,189 +16,190 @@ namespace {
 using namespace ann;
 
 constexpr int64_t N_CHUNK = 64; // cells of one softmax step
+constexpr int     N_ROWS  = 4;  // rows of cells computed together
+constexpr int     N_AHEAD = 8; // cells from a row to the one prefetched with it
 constexpr int     N_GROUP = 4;  // most query heads computed together
 
 // ---------------------------------------------------------------------------------------------------------------------
-// kernels: NG query heads of one K/V head over a chunk of cells whose rows lie anywhere
+// kernels: NG query heads of one K/V head and N_ROWS cells whose rows lie anywhere
 
-// scores[g*N_CHUNK + i] = dot(k[i], q[g])
+// scores[g*N_CHUNK + r] = dot(k[r], q[g])
 template <typename T, int NG>
-void chunk_scores(const T * const * k, int64_t n, const float * const * q, int64_t d, float * scores) {
-    constexpr int NC = NG <= 3 ? 4 : 2; // cells together, so that the sums stay in 16 registers
+void score_rows(const T * const * k, const float * const * q, int64_t d, float * scores) {
+    constexpr int NR = NG <= 3 ? 4 : 2; // rows together, so that the sums stay in 16 registers
     const int64_t d_vec = d - d % VF;
-    for (int64_t i = 0; i < n; i += NC) {
-        const T * row[NC];
-        for (int c = 0; c < NC; ++c) {
-            row[c] = k[std::min(i + c, n - 1)];
-        }
+    for (int r0 = 0; r0 < N_ROWS; r0 += NR) {
         vf acc[NG][4] = {};
         for (int64_t e = 0; e < d_vec; e += VF) {
-            vf x[NC];
-            for (int c = 0; c < NC; ++c) {
-                x[c] = load_any(row[c] + e);
+            vf x[NR];
+            for (int r = 0; r < NR; ++r) {
+                x[r] = load_any(k[r0 + r] + e);
             }
             for (int g = 0; g < NG; ++g) {
                 const vf y = load(q[g] + e);
-                for (int c = 0; c < NC; ++c) {
-                    acc[g][c] += x[c]*y;
+                for (int r = 0; r < NR; ++r) {
+                    acc[g][r] += x[r]*y;
                 }
             }
         }
         for (int g = 0; g < NG; ++g) {
             float sums[4];
             sum4(acc[g], sums);
-            for (int c = 0; c < NC && i + c < n; ++c) {
-                float tail = 0.0f;
+            for (int r = 0; r < NR; ++r) {
                 for (int64_t e = d_vec; e < d; ++e) {
-                    tail += scalar_of(row[c][e])*q[g][e];
+                    sums[r] += scalar_of(k[r0 + r][e])*q[g][e];
                 }
-                scores[g*N_CHUNK + i + c] = sums[c] + tail;
+                scores[g*N_CHUNK + r0 + r] = sums[r];
             }
         }
     }
 }
 
-// out[g] += sum over i of p[g*N_CHUNK + i] * v[i]
+// out[g] += sum over r of p[g*N_CHUNK + r] * v[r]
 template <typename T, int NG>
-void chunk_mix(const T * const * v, int64_t n, const float * p, int64_t d, float * const * out) {
-    constexpr int NB = (NG == 1 ? 8 : NG == 2 ? 4 : NG == 3 ? 3 : 2)*(VF == 16 ? 2 : 1); // accumulators of one head
-    int64_t e = 0;
-    for (; e + NB*VF <= d; e += NB*VF) {
-        vf acc[NG][NB];
+void mix_rows(const T * const * v, const float * p, int64_t d, float * const * out) {
+    constexpr int NR = NG <= 2 ? 4 : 2; // rows together, so that their weights stay in registers
+    for (int r0 = 0; r0 < N_ROWS; r0 += NR) {
+        vf w[NG][NR];
         for (int g = 0; g < NG; ++g) {
-            for (int b = 0; b < NB; ++b) {
-                acc[g][b] = load(out[g] + e + b*VF);
+            for (int r = 0; r < NR; ++r) {
+                w[g][r] = splat(p[g*N_CHUNK + r0 + r]);
             }
         }
-        for (int64_t i = 0; i < n; ++i) {
-            vf x[NB];
-            for (int b = 0; b < NB; ++b) {
-                x[b] = load_any(v[i] + e + b*VF);
+        int64_t e = 0;
+        for (; e + VF <= d; e += VF) {
+            vf x[NR];
+            for (int r = 0; r < NR; ++r) {
+                x[r] = load_any(v[r0 + r] + e);
             }
             for (int g = 0; g < NG; ++g) {
-                const vf w = splat(p[g*N_CHUNK + i]);
-                for (int b = 0; b < NB; ++b) {
-                    acc[g][b] += w*x[b];
+                vf acc = load(out[g] + e);
+                for (int r = 0; r < NR; ++r) {
+                    acc += w[g][r]*x[r];
+                }
+                store(out[g] + e, acc);
+            }
+        }
+        for (; e < d; ++e) {
+            for (int g = 0; g < NG; ++g) {
+                for (int r = 0; r < NR; ++r) {
+                    out[g][e] += w[g][r][0]*scalar_of(v[r0 + r][e]);
                 }
             }
         }
-        for (int g = 0; g < NG; ++g) {
-            for (int b = 0; b < NB; ++b) {
-                store(out[g] + e + b*VF, acc[g][b]);
-            }
-        }
-    }
-    for (; e + VF <= d; e += VF) {
-        for (int g = 0; g < NG; ++g) {
-            vf acc = load(out[g] + e);
-            for (int64_t i = 0; i < n; ++i) {
-                acc += splat(p[g*N_CHUNK + i])*load_any(v[i] + e);
-            }
-            store(out[g] + e, acc);
-        }
-    }
-    for (; e < d; ++e) {
-        for (int g = 0; g < NG; ++g) {
-            for (int64_t i = 0; i < n; ++i) {
-                out[g][e] += p[g*N_CHUNK + i]*scalar_of(v[i][e]);
-            }
-        }
     }
 }
 
 template <typename T>
-void chunk_scores_any(int ng, const T * const * k, int64_t n, const float * const * q, int64_t d, float * scores) {
+void score_rows(int ng, const T * const * k, const float * const * q, int64_t d, float * scores) {
     switch (ng) {
-        case 1:  chunk_scores<T, 1>(k, n, q, d, scores); break;
-        case 2:  chunk_scores<T, 2>(k, n, q, d, scores); break;
-        case 3:  chunk_scores<T, 3>(k, n, q, d, scores); break;
-        default: chunk_scores<T, 4>(k, n, q, d, scores); break;
+        case 1:  score_rows<T, 1>(k, q, d, scores); break;
+        case 2:  score_rows<T, 2>(k, q, d, scores); break;
+        case 3:  score_rows<T, 3>(k, q, d, scores); break;
+        default: score_rows<T, 4>(k, q, d, scores); break;
     }
 }
 
 template <typename T>
-void chunk_mix_any(int ng, const T * const * v, int64_t n, const float * p, int64_t d, float * const * out) {
+void mix_rows(int ng, const T * const * v, const float * p, int64_t d, float * const * out) {
     switch (ng) {
-        case 1:  chunk_mix<T, 1>(v, n, p, d, out); break;
-        case 2:  chunk_mix<T, 2>(v, n, p, d, out); break;
-        case 3:  chunk_mix<T, 3>(v, n, p, d, out); break;
-        default: chunk_mix<T, 4>(v, n, p, d, out); break;
-    }
-}
-
-// rows of a quantised type as f32, into tmp [n][d]
-void convert_rows(const ggml_tensor * x, const void ** rows, int64_t n, int64_t d, float * tmp) {
-    const auto to_float = ggml_get_type_traits(x->type)->to_float;
-    for (int64_t i = 0; i < n; ++i) {
-        to_float(rows[i], tmp + i*d, d);
-        rows[i] = tmp + i*d;
+        case 1:  mix_rows<T, 1>(v, p, d, out); break;
+        case 2:  mix_rows<T, 2>(v, p, d, out); break;
+        case 3:  mix_rows<T, 3>(v, p, d, out); break;
+        default: mix_rows<T, 4>(v, p, d, out); break;
     }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// the step that adds a chunk of cells
+// the step that adds a chunk of cells: a few rows at a time go through all heads, so that the cache is read row by row
 
-size_t n_scratch(const attn_args & a) { // floats per thread
-    return N_GROUP*N_CHUNK + N_CHUNK*std::max(a.dk, a.dv);
+// floats per thread: scores of all heads, converted rows
+size_t n_scratch(const attn_args & a) { return a.n_head*N_CHUNK + N_ROWS*std::max(a.dk, a.dv); }
+
+// rows of K or V of the cells i ... i + N_ROWS - 1, past the end the last one again; the same of the next cells come
+// into the cache meanwhile. f16 and f32 in place, other types as f32 in tmp.
+struct chunk_rows {
+    const void * rows[N_ROWS];
+
+    chunk_rows(const ggml_tensor * x, int64_t d, const int32_t * cells, int64_t n, int64_t i, int64_t h, int64_t s, float * tmp) {
+        const size_t n_bytes = ggml_row_size(x->type, d);
+        for (int64_t r = 0; r < N_ROWS; ++r) {
+            rows[r] = attn_args::row(x, cells[std::min(i + r, n - 1)], h, s);
+            prefetch(attn_args::row(x, cells[std::min(i + N_AHEAD + r, n - 1)], h, s), n_bytes);
+            if (x->type != GGML_TYPE_F16) {
+                rows[r] = row_as_f32(x->type, (const char *) rows[r], d, tmp + r*d);
+            }
+        }
+    }
+    template <typename T> const T * const * as() const { return (const T * const *) rows; }
+};
+
+void score_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t t, int64_t h0, int64_t h1, int64_t s, float * scores, float * tmp) {
+    for (int64_t i = 0; i < n; i += N_ROWS) {
+        for (int64_t h = h0; h < h1; ++h) {
+            const chunk_rows k(a.k, a.dk, cells, n, i, h, s, tmp);
+            for (int64_t g0 = 0; g0 < a.n_group; g0 += N_GROUP) {
+                const int ng = (int) std::min<int64_t>(N_GROUP, a.n_group - g0);
+                const float * q[N_GROUP];
+                for (int g = 0; g < ng; ++g) {
+                    q[g] = a.query(t, h*a.n_group + g0 + g, s);
+                }
+                float * x = scores + (h*a.n_group + g0)*N_CHUNK + i;
+                if (a.k->type == GGML_TYPE_F16) {
+                    score_rows(ng, k.as<ggml_fp16_t>(), q, a.dk, x);
+                } else {
+                    score_rows(ng, k.as<float>(), q, a.dk, x);
+                }
+            }
+        }
+    }
 }
 
-// adds n <= N_CHUNK cells to the running softmaxes of the query heads of one K/V head
-void attend_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t t, int64_t h_kv, int64_t s, float * partials, float * scratch) {
-    float * scores = scratch;
-    float * tmp    = scratch + N_GROUP*N_CHUNK;
-
-    const void * k[N_CHUNK];
-    const void * v[N_CHUNK];
+// scores of one head -> probabilities with its new maximum, zeros past the end
+void softmax_chunk(const attn_args & a, int64_t n, float * x, float * partial) {
     for (int64_t i = 0; i < n; ++i) {
-        k[i] = a.row(a.k, cells[i], h_kv, s);
-        v[i] = a.row(a.v, cells[i], h_kv, s);
+        x[i] = a.logit(x[i]);
     }
-    for (int64_t g0 = 0; g0 < a.n_group; g0 += N_GROUP) {
-        const int ng = (int) std::min<int64_t>(N_GROUP, a.n_group - g0);
-        const float * q[N_GROUP];
-        float * p[N_GROUP];
-        float * out[N_GROUP];
-        for (int g = 0; g < ng; ++g) {
-            q[g]   = a.query(t, h_kv*a.n_group + g0 + g, s);
-            p[g]   = partial_at(partials, h_kv*a.n_group + g0 + g, a.dv);
-            out[g] = p[g] + 2;
-        }
+    const float max  = std::max(partial[0], max_of(x, n));
+    const float keep = partial[0] == -INFINITY ? 0.0f : std::exp(partial[0] - max);
+    if (keep != 1.0f && partial[0] != -INFINITY) {
+        scale(partial + 2, keep, a.dv);
+    }
+    partial[1] = partial[1]*keep + (float) ggml_vec_soft_max_f32((int) n, x, x, max);
+    partial[0] = max;
+    std::fill(x + n, x + GGML_PAD(n, N_ROWS), 0.0f);
+}
 
-        const void * rows[N_CHUNK];
-        std::copy(k, k + n, rows);
-        if (a.k->type == GGML_TYPE_F16) {
-            chunk_scores_any(ng, (const ggml_fp16_t * const *) rows, n, q, a.dk, scores);
-        } else {
-            if (a.k->type != GGML_TYPE_F32) {
-                convert_rows(a.k, rows, n, a.dk, tmp);
+void mix_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t h0, int64_t h1, int64_t s, const float * p, float * partials, float * tmp) {
+    for (int64_t i = 0; i < n; i += N_ROWS) {
+        for (int64_t h = h0; h < h1; ++h) {
+            const chunk_rows v(a.v, a.dv, cells, n, i, h, s, tmp);
+            for (int64_t g0 = 0; g0 < a.n_group; g0 += N_GROUP) {
+                const int ng = (int) std::min<int64_t>(N_GROUP, a.n_group - g0);
+                float * out[N_GROUP];
+                for (int g = 0; g < ng; ++g) {
+                    out[g] = partial_at(partials, h*a.n_group + g0 + g, a.dv) + 2;
+                }
+                const float * x = p + (h*a.n_group + g0)*N_CHUNK + i;
+                if (a.v->type == GGML_TYPE_F16) {
+                    mix_rows(ng, v.as<ggml_fp16_t>(), x, a.dv, out);
+                } else {
+                    mix_rows(ng, v.as<float>(), x, a.dv, out);
+                }
             }
-            chunk_scores_any(ng, (const float * const *) rows, n, q, a.dk, scores);
-        }
-
-        for (int g = 0; g < ng; ++g) {
-            float * x = scores + g*N_CHUNK;
-            for (int64_t i = 0; i < n; ++i) {
-                x[i] = a.logit(x[i]);
-            }
-            const float max  = std::max(p[g][0], max_of(x, n));
-            const float keep = p[g][0] == -INFINITY ? 0.0f : std::exp(p[g][0] - max);
-            if (keep != 1.0f && p[g][0] != -INFINITY) {
-                scale(out[g], keep, a.dv);
-            }
-            p[g][1] = p[g][1]*keep + (float) ggml_vec_soft_max_f32((int) n, x, x, max);
-            p[g][0] = max;
-        }
-
-        std::copy(v, v + n, rows);
-        if (a.v->type == GGML_TYPE_F16) {
-            chunk_mix_any(ng, (const ggml_fp16_t * const *) rows, n, scores, a.dv, out);
-        } else {
-            if (a.v->type != GGML_TYPE_F32) {
-                convert_rows(a.v, rows, n, a.dv, tmp);
-            }
-            chunk_mix_any(ng, (const float * const *) rows, n, scores, a.dv, out);
         }
     }
+}
+
+// adds n <= N_CHUNK cells to the running softmaxes of the query heads of K/V heads [h0, h1)
+void attend_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t t, int64_t h0, int64_t h1, int64_t s, float * partials, float * scratch) {
+    float * scores = scratch;
+    float * tmp    = scratch + a.n_head*N_CHUNK;
+    score_chunk(a, cells, n, t, h0, h1, s, scores, tmp);
+    for (int64_t h = h0*a.n_group; h < h1*a.n_group; ++h) {
+        softmax_chunk(a, n, scores + h*N_CHUNK, partial_at(partials, h, a.dv));
+    }
+    mix_chunk(a, cells, n, h0, h1, s, scores, partials, tmp);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -208,23 +208,11 @@ void attend_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t
 void attend_listed(const attn_args & a, int64_t t, int64_t s, int64_t h0, int64_t h1, float * partials, float * scratch) {
     const int32_t * cells = (const int32_t *) ((const char *) a.candidates->data + t*a.candidates->nb[1] + s*a.candidates->nb[3]);
     const int64_t n = std::find(cells, cells + a.n_list, -1) - cells;
-    const size_t k_bytes = ggml_row_size(a.k->type, a.dk)*(h1 - h0); // heads of a cell lie side by side in the cache
-    const size_t v_bytes = ggml_row_size(a.v->type, a.dv)*(h1 - h0);
-
     for (int64_t h = h0*a.n_group; h < h1*a.n_group; ++h) {
         partial_reset(partial_at(partials, h, a.dv), a.dv);
     }
     for (int64_t i = 0; i < n; i += N_CHUNK) {
-        const int64_t n_chunk = std::min(N_CHUNK, n - i);
-        for (int64_t j = i; j < i + n_chunk; ++j) {
-            prefetch(a.row(a.k, cells[j], h0, s), k_bytes);
-        }
-        for (int64_t j = i; j < i + n_chunk; ++j) {
-            prefetch(a.row(a.v, cells[j], h0, s), v_bytes);
-        }
-        for (int64_t h = h0; h < h1; ++h) {
-            attend_chunk(a, cells + i, n_chunk, t, h, s, partials, scratch);
-        }
+        attend_chunk(a, cells + i, std::min(N_CHUNK, n - i), t, h0, h1, s, partials, scratch);
     }
     for (int64_t h = h0*a.n_group; h < h1*a.n_group; ++h) {
         finish_head(a, partial_at(partials, h, a.dv), 1, 0, t, h, s);
@@ -276,9 +264,6 @@ void attend_dense(const attn_args & a, const ggml_compute_params * params) {
     float * all     = (float *) params->wdata;
     float * mine    = all + params->ith*n_dense_partials(a);
     float * scratch = all + params->nth*n_dense_partials(a) + params->ith*n_scratch(a);
-    const size_t k_bytes = ggml_row_size(a.k->type, a.dk)*a.n_head_kv;
-    const size_t v_bytes = ggml_row_size(a.v->type, a.dv)*a.n_head_kv;
-
     for (int64_t i = 0; i < n_rows*a.n_head; ++i) {
         partial_reset(partial_at(mine, i, a.dv), a.dv);
     }
@@ -288,14 +273,8 @@ void attend_dense(const attn_args & a, const ggml_compute_params * params) {
             const int64_t s = r/a.n_tokens;
             int32_t cells[N_CHUNK];
             const int64_t n = visible_cells(a, j0, std::min(c1, j0 + N_CHUNK), t, s, cells);
-            for (int64_t i = 0; i < n; ++i) { // whole rows, front to back: the heads below touch them at a stride
-                prefetch(a.row(a.k, cells[i], 0, s), k_bytes);
-            }
-            for (int64_t i = 0; i < n; ++i) {
-                prefetch(a.row(a.v, cells[i], 0, s), v_bytes);
-            }
-            for (int64_t h = 0; n > 0 && h < a.n_head_kv; ++h) {
-                attend_chunk(a, cells, n, t, h, s, mine + r*n_listed_partials(a), scratch);
+            if (n > 0) {
+                attend_chunk(a, cells, n, t, 0, a.n_head_kv, s, mine + r*n_listed_partials(a), scratch);
             }
         }
     }

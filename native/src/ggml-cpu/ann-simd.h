@@ -3,6 +3,7 @@
 // source serves x86 and ARM; only conversions from f16 and int8 need an intrinsic.
 #pragma once
 
+#include "ggml.h"
 #include "ggml-impl.h"
 #include "simd-mappings.h"
 
@@ -161,6 +162,36 @@ inline void convert(const ggml_fp16_t * x, float * y, int64_t n) {
     for (; i < n; ++i) {
         y[i] = GGML_CPU_FP16_TO_FP32(x[i]);
     }
+}
+
+// n: a multiple of 32
+inline void convert(const block_q8_0 * x, float * y, int64_t n) {
+    for (int64_t i = 0; i < n/32; ++i) {
+        const float d = GGML_CPU_FP16_TO_FP32(x[i].d);
+#if defined(__AVX2__)
+        for (int j = 0; j < 32; j += 8) {
+            const __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *) (x[i].qs + j)));
+            _mm256_storeu_ps(y + 32*i + j, _mm256_mul_ps(_mm256_cvtepi32_ps(q), _mm256_set1_ps(d)));
+        }
+#else
+        for (int j = 0; j < 32; ++j) {
+            y[32*i + j] = d*x[i].qs[j];
+        }
+#endif
+    }
+}
+
+// n values of f32, f16 or a quantised type as f32; of f32 the row itself, else into tmp
+inline const float * row_as_f32(ggml_type type, const char * row, int64_t n, float * tmp) {
+    if (type == GGML_TYPE_F32) {
+        return (const float *) row;
+    }
+    switch (type) {
+        case GGML_TYPE_F16:  convert((const ggml_fp16_t *) row, tmp, n); break;
+        case GGML_TYPE_Q8_0: convert((const block_q8_0 *)  row, tmp, n); break;
+        default: ggml_get_type_traits(type)->to_float(row, tmp, n);
+    }
+    return tmp;
 }
 
 // A query for q8_0 keys: one scale and 16-bit integers, so that the integer dot product with int8 keys is exact and the

@@ -3,8 +3,6 @@
 
 #include "ann-simd.h"
 
-#include "ggml.h"
-
 #include <algorithm>
 
 namespace ann {
@@ -48,19 +46,6 @@ void tile_product(const float * const * a, const float * b, int64_t n_e, int64_t
             store(c[r] + j, acc);
         }
     }
-}
-
-// n values of f32, f16 or a quantised type as f32; of f32 the row itself, else into tmp
-inline const float * row_as_f32(ggml_type type, const char * row, int64_t n, float * tmp) {
-    if (type == GGML_TYPE_F32) {
-        return (const float *) row;
-    }
-    if (type == GGML_TYPE_F16) {
-        convert((const ggml_fp16_t *) row, tmp, n);
-    } else {
-        ggml_get_type_traits(type)->to_float(row, tmp, n);
-    }
-    return tmp;
 }
 
 // tile[e*N_TILE_CELLS + j] = component e of the row of cell j; rows lie nb bytes apart; past n the last one again.

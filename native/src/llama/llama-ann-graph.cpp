@@ -7,7 +7,6 @@
 
 #include "ggml-ann.h"
 
-#include <algorithm>
 #include <stdexcept>
 
 namespace {
@@ -19,9 +18,6 @@ const llama_kv_cache_ann_context * ann_context(const llm_graph_context & g) {
 // Must depend on nothing but what a reused graph keeps: the ubatch's shape, n_kv and the parameters.
 bool ann_is_sparse(const llama_ann_params & params, const llama_ubatch & ubatch, const llama_cparams & cparams, uint32_t n_kv) {
     if (params.mode != LLAMA_ANN_MODE_EXACT || !cparams.causal_attn || (int64_t) n_kv < params.min_context) {
-        return false;
-    }
-    if (std::none_of(params.layers.begin(), params.layers.end(), [](auto searched) { return searched != 0; })) {
         return false;
     }
     return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);
@@ -131,11 +127,9 @@ ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m
     return x;
 }
 
-// Full attention on the CPU, in a graph that searches elsewhere: our op is several times faster at depth than upstream's
-// (docs/notes/2026-11-25-cpu-kernels.md). Not in a dense graph, which stays upstream's bit for bit.
-bool ann_use_dense_op(const llm_graph_context & g, const ggml_tensor * k) {
-    return g.ann.inp->sparse && ggml_backend_buffer_is_host(k->view_src->buffer);
-}
+// Full attention on the CPU: our op is several times faster at depth than upstream's
+// (docs/notes/2026-11-25-cpu-kernels.md). A context with search off has another cache and never comes here.
+bool ann_use_dense_op(const ggml_tensor * k) { return ggml_backend_buffer_is_host(k->view_src->buffer); }
 
 } // namespace
 
@@ -217,7 +211,7 @@ ggml_tensor * llama_ann_build_attn(
 
     const bool searched = vectors != g.ann.layers.end() && vectors->second.q;
     if (!searched) {
-        return ann_use_dense_op(g, k) ? attend(nullptr) : nullptr;
+        return ann_use_dense_op(k) ? attend(nullptr) : nullptr;
     }
 
     const int64_t d = kv->get_model().n_embd_search;
@@ -234,5 +228,8 @@ ggml_tensor * llama_ann_build_attn(
         on_cpu_if_kept_there(measure);
         ggml_build_forward_expand(g.gf, measure);
     }
-    return g.ann.inp->sparse ? attend(candidates) : nullptr; // not sparse: measured only
+    if (g.ann.inp->sparse) {
+        return attend(candidates);
+    }
+    return ann_use_dense_op(k) ? attend(nullptr) : nullptr; // measured only
 }

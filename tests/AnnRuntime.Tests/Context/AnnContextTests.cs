@@ -23,9 +23,9 @@ public sealed class AnnContextTests(ModelFixture fixture)
         float[] dense = Logits(new SearchOptions { Mode = SearchMode.Dense });
         float[] all = Logits(new SearchOptions { Mode = SearchMode.Exact, TopK = 512, MinContext = 0 });
         float[] few = Logits(new SearchOptions { Mode = SearchMode.Exact, TopK = 64, MinContext = 0 });
-        Assert.Equal(off, dense);
         // with q8_0 weights every product quantises its activations, so two implementations agree to about 1e-2; the
         // native test shows 1e-3 with f32 weights
+        Assert.True(Difference(off, dense) < 2e-2, $"dense differs by {Difference(off, dense)}");
         Assert.True(Difference(off, all) < 2e-2, $"K = all differs by {Difference(off, all)}");
         Assert.True(Difference(off, few) > 2 * Difference(off, all), $"K = 64 differs by only {Difference(off, few)}");
     }
