@@ -23,7 +23,9 @@ ann_captured describe(const captured_layer & layer) {
     return res;
 }
 
-bool capture_callback(ggml_tensor * t, bool ask, void * user_data) {
+} // namespace
+
+bool ann::capture_callback(ggml_tensor * t, bool ask, void * user_data) {
     ann_context & c = *(ann_context *) user_data;
     if (ask && c.abort.load(std::memory_order_relaxed)) {
         return false;
@@ -34,8 +36,6 @@ bool capture_callback(ggml_tensor * t, bool ask, void * user_data) {
     }
     return go_on;
 }
-
-} // namespace
 
 ann_status ann_context_set_capture(ann_context * context, ann_capture_callback callback, void * user_data, ann_error * error) {
     return guard_context(context, error, [&](ann_context & c) {

@@ -107,5 +107,6 @@ void require_output(const ann_context & context, int32_t index);
 llama_ann_params resolve_search(const llama_model * model, const ann_search_params & params);
 
 bool stats_callback(ggml_tensor * t, bool ask, void * user_data);
+bool capture_callback(ggml_tensor * t, bool ask, void * user_data); // of a context with a capture
 
 } // namespace ann
