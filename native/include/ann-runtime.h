@@ -402,10 +402,11 @@ typedef struct ann_train_params {
     float    learning_rate_end; // at n_steps. Default 1e-4
     float    weight_decay;   // Default 0.01
     float    clip;           // largest norm of a layer's gradient; 0: none. Default 1
-    int32_t  n_steps;        // length of the schedule. Default 300
+    int32_t  n_steps;        // length of the schedule, in updates. Default 300
     int32_t  n_warmup;       // Default 30
     int32_t  n_ctx;          // most tokens of a window. Default 4096
-    int32_t  n_queries;      // queries of a window that are learned from, drawn by seed and step; 0: all. Default 1024
+    int32_t  n_updates;      // updates of a window, each from its share of the window's queries. Default 4
+    int32_t  n_queries;      // queries of an update, drawn by seed and step; 0, or more than its share of the window: all of that. Default 1024
     int32_t  n_threads;      // 0: physical cores. Default 0
     int32_t  n_layers;       // length of `layers`; -1: all of the model. Default -1
     uint32_t seed;           // of the first weights and the draws. Default 1
@@ -421,25 +422,25 @@ ANN_API void       ann_train_free(ann_train * train);
 // As resolved: no 0 / -1 defaults. `layers` points into the trainer.
 ANN_API ann_status ann_train_get_params(ann_train * train, ann_train_params * params, ann_error * error);
 
-// Adds the gradient of one window (more than n_window + n_sink + 2 tokens, at most n_ctx). n_marked rows of it are
-// learned from for certain (the question and answer of a recall text), the others are drawn.
-ANN_API ann_status ann_train_window(ann_train * train, const int32_t * tokens, size_t n_tokens, const int32_t * marked, size_t n_marked, ann_error * error);
-
-typedef struct ann_train_step {
+typedef struct ann_train_report {
     uint32_t struct_size;
-    int32_t  reserved_;
-    int64_t  step;          // steps done
-    double   learning_rate; // of this one
-    double   loss;          // mean over layers, weighted as the parameters say
-} ann_train_step;
-// Changes the weights by the gradient of the windows since the last update. loss: per layer, NULL or [n_layers].
-ANN_API ann_status ann_train_update(ann_train * train, ann_train_step * step, double * loss, ann_error * error);
+    int32_t  n_updates;
+    int64_t  step;          // updates done in all
+    double   learning_rate; // of the last
+    double   loss;          // mean over the window's updates and layers, weighted as the parameters say
+} ann_train_report;
+
+// Learns from one window of text (more than n_window + n_sink + 2 tokens, at most n_ctx). n_marked rows of it are
+// learned from for certain (the question and answer of a recall text), the others are drawn. loss: per layer, NULL or
+// [n_layers]. On failure nothing was learned.
+ANN_API ann_status ann_train_window(ann_train * train, const int32_t * tokens, size_t n_tokens, const int32_t * marked, size_t n_marked,
+        ann_train_report * report, double * loss, ann_error * error);
 
 // Attention mass that a search of top_k cells keeps, per trained layer, on every `every`-th query of a window of text
 // that is not learned from. mass: [n_layers].
 ANN_API ann_status ann_train_evaluate(ann_train * train, const int32_t * tokens, size_t n_tokens, int32_t top_k, int32_t every, double * mass, ann_error * error);
 
-// Makes a running ann_train_window or ann_train_evaluate return ANN_ERROR_CANCELLED; nothing was added then. Any thread.
+// Makes a running ann_train_window or ann_train_evaluate return ANN_ERROR_CANCELLED. Any thread.
 ANN_API void       ann_train_abort(ann_train * train);
 
 typedef enum ann_train_tensor {

@@ -15,6 +15,7 @@ internal static class Program
         ChatCommand.Create,
         RecallCommand.Create,
         TokenizeCommand.Create,
+        TrainCommand.Create,
         MergeCommand.Create,
         SplitCommand.Create,
         SynthCommand.Create,

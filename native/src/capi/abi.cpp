@@ -73,10 +73,10 @@ std::string describe() {
     STRUCT(ann_train_params)
         FIELD(struct_size) FIELD(n_embd_search) FIELD(n_rot) FIELD(rope_freq_base) FIELD(n_window) FIELD(n_sink) FIELD(teacher)
         FIELD(by_mass) FIELD(kl) FIELD(kl_unit) FIELD(contrastive) FIELD(temperature) FIELD(n_positives) FIELD(learning_rate)
-        FIELD(learning_rate_end) FIELD(weight_decay) FIELD(clip) FIELD(n_steps) FIELD(n_warmup) FIELD(n_ctx) FIELD(n_queries)
-        FIELD(n_threads) FIELD(n_layers) FIELD(seed) FIELD(layers)
+        FIELD(learning_rate_end) FIELD(weight_decay) FIELD(clip) FIELD(n_steps) FIELD(n_warmup) FIELD(n_ctx) FIELD(n_updates)
+        FIELD(n_queries) FIELD(n_threads) FIELD(n_layers) FIELD(seed) FIELD(layers)
     END
-    STRUCT(ann_train_step) FIELD(struct_size) FIELD(reserved_) FIELD(step) FIELD(learning_rate) FIELD(loss) END
+    STRUCT(ann_train_report) FIELD(struct_size) FIELD(n_updates) FIELD(step) FIELD(learning_rate) FIELD(loss) END
     STRUCT(ann_sampler_params)
         FIELD(struct_size) FIELD(seed) FIELD(temperature) FIELD(top_k) FIELD(top_p) FIELD(min_p) FIELD(typical_p) FIELD(top_n_sigma)
         FIELD(xtc_probability) FIELD(xtc_threshold) FIELD(penalty_last_n) FIELD(penalty_repeat) FIELD(penalty_frequency)

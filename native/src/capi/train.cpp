@@ -90,7 +90,8 @@ void check(ann_train_params & p, const llama_model * model) {
     require_range("params.n_steps", p.n_steps, 1, INT32_MAX);
     require_range("params.n_warmup", p.n_warmup, 0, INT32_MAX);
     require_range("params.n_ctx", p.n_ctx, (int64_t) p.n_window + p.n_sink + 3, 1 << 16);
-    require_range("params.n_queries", p.n_queries, 0, p.n_ctx);
+    require_range("params.n_updates", p.n_updates, 1, p.n_ctx);
+    require_range("params.n_queries", p.n_queries, 0, 1 << 16);
     require_range("params.n_threads", p.n_threads, 0, 512);
 }
 
@@ -122,6 +123,7 @@ trainer_params make_trainer_params(const ann_train_params & p, const llama_model
     res.clip      = p.clip;
     res.n_steps   = p.n_steps;
     res.n_warmup  = p.n_warmup;
+    res.n_updates = p.n_updates;
     res.n_queries = p.n_queries;
     res.n_threads = p.n_threads;
     res.seed      = p.seed;
@@ -223,6 +225,7 @@ void ann_train_params_default(ann_train_params * params) {
         params->n_steps       = 300;
         params->n_warmup      = 30;
         params->n_ctx         = 4096;
+        params->n_updates     = 4;
         params->n_queries     = 1024;
         params->n_layers      = -1;
         params->seed          = 1;
@@ -253,8 +256,10 @@ ann_status ann_train_get_params(ann_train * train, ann_train_params * params, an
     return guard_train(train, error, [&](ann_train & t) { write_struct(params, t.params, "params"); });
 }
 
-ann_status ann_train_window(ann_train * train, const int32_t * tokens, size_t n_tokens, const int32_t * marked, size_t n_marked, ann_error * error) {
+ann_status ann_train_window(ann_train * train, const int32_t * tokens, size_t n_tokens, const int32_t * marked, size_t n_marked,
+        ann_train_report * report, double * loss, ann_error * error) {
     return guard_train(train, error, [&](ann_train & t) {
+        check_struct_size("report", require(report, "report").struct_size, sizeof(*report));
         if (n_marked > 0) {
             require(marked, "marked");
         }
@@ -262,29 +267,29 @@ ann_status ann_train_window(ann_train * train, const int32_t * tokens, size_t n_
             require_range("marked", marked[i], 0, (int64_t) n_tokens - 1);
         }
         trainer & training = *t.training;
-        const std::vector<int32_t> queries = training.draw_queries((int32_t) n_tokens, std::vector<int32_t>(marked, marked + n_marked));
-        training.begin_window();
-        run_window(t, tokens, n_tokens, [&](const captured_layer & x) { training.add_layer(x, queries); });
-        training.end_window();
-    });
-}
-
-ann_status ann_train_update(ann_train * train, ann_train_step * step, double * loss, ann_error * error) {
-    return guard_train(train, error, [&](ann_train & t) {
-        if (!t.training->has_gradient()) {
-            fail(ANN_ERROR_INVALID_ARGUMENT, "no window was added since the last update");
+        const auto queries = training.draw_queries((int32_t) n_tokens, std::vector<int32_t>(marked, marked + n_marked));
+        const std::vector<trainer::layer> before = training.layers; // the window is learned whole or not at all
+        std::vector<double> losses(before.size());
+        try {
+            run_window(t, tokens, n_tokens, [&](const captured_layer & x) {
+                losses[(size_t) training.index_of(x.layer)] = training.learn(x, queries);
+            });
+        } catch (...) {
+            training.layers = before;
+            throw;
         }
-        const trainer::update_report report = t.training->update();
-        ann_train_step res = {};
-        res.step          = t.training->step;
-        res.learning_rate = report.learning_rate;
-        for (size_t i = 0; i < report.loss.size(); ++i) {
-            res.loss += report.loss[i]/(double) report.loss.size();
-            if (loss) {
-                loss[i] = report.loss[i];
-            }
+        training.step += t.params.n_updates;
+        ann_train_report res = {};
+        res.n_updates     = t.params.n_updates;
+        res.step          = training.step;
+        res.learning_rate = training.learning_rate(training.step - 1);
+        for (double l : losses) {
+            res.loss += l/(double) losses.size();
         }
-        write_struct(step, res, "step");
+        if (loss) {
+            std::copy(losses.begin(), losses.end(), loss);
+        }
+        write_struct(report, res, "report");
     });
 }
 
@@ -331,9 +336,6 @@ ann_status ann_train_set_tensor(ann_train * train, int32_t index, int32_t tensor
 ann_status ann_train_set_step(ann_train * train, int64_t step, ann_error * error) {
     return guard_train(train, error, [&](ann_train & t) {
         require_range("step", step, 0, INT32_MAX);
-        if (t.training->has_gradient()) {
-            fail(ANN_ERROR_INVALID_ARGUMENT, "windows were added since the last update; set the step before the first or after an update");
-        }
         t.training->step = step;
     });
 }

@@ -21,13 +21,6 @@ struct random_source {
     double normal()  { return std::sqrt(-2.0*std::log(uniform()))*std::cos(6.283185307179586*uniform()); }
 };
 
-void add_to(std::vector<float> & to, const std::vector<float> & from) {
-    to.resize(from.size());
-    for (size_t i = 0; i < from.size(); ++i) {
-        to[i] += from[i];
-    }
-}
-
 } // namespace
 
 trainer::trainer(const trainer_params & params) :
@@ -52,81 +45,64 @@ int32_t trainer::index_of(int32_t il) const {
     return found != params.layers.end() && *found == il ? (int32_t) (found - params.layers.begin()) : -1;
 }
 
-std::vector<int32_t> trainer::draw_queries(int32_t n_tokens, const std::vector<int32_t> & marked) {
-    const int32_t n = params.n_queries == 0 ? n_tokens : std::min(params.n_queries, n_tokens);
+std::vector<std::vector<int32_t>> trainer::draw_queries(int32_t n_tokens, const std::vector<int32_t> & marked) const {
+    const size_t n_lists = (size_t) params.n_updates;
+    const size_t n_most  = (size_t) n_tokens/n_lists;
+    const size_t n       = params.n_queries == 0 ? n_most : std::min((size_t) params.n_queries, n_most);
     std::vector<uint8_t> taken((size_t) n_tokens);
-    int32_t n_taken = 0;
-    for (size_t i = 0; i < marked.size() && n_taken < (n + 1)/2; ++i) {
-        n_taken += !taken[(size_t) marked[i]];
-        taken[(size_t) marked[i]] = 1;
+    std::vector<std::vector<int32_t>> lists(n_lists);
+    for (size_t i = 0; i < marked.size() && i < n_lists*(n/2); ++i) {
+        if (!taken[(size_t) marked[i]]) {
+            taken[(size_t) marked[i]] = 1;
+            lists[i % n_lists].push_back(marked[i]);
+        }
     }
-    random_source random { ((uint64_t) params.seed << 40) ^ ((uint64_t) step << 12) ^ (uint64_t) n_windows };
     std::vector<int32_t> others;
     for (int32_t i = 0; i < n_tokens; ++i) {
         if (!taken[(size_t) i]) {
             others.push_back(i);
         }
     }
-    for (size_t i = 0; n_taken < n; ++i, ++n_taken) { // the beginning of a shuffle
-        std::swap(others[i], others[i + random.next() % (others.size() - i)]);
-        taken[(size_t) others[i]] = 1;
-    }
-    std::vector<int32_t> res;
-    for (int32_t i = 0; i < n_tokens; ++i) {
-        if (taken[(size_t) i]) {
-            res.push_back(i);
+    random_source random { ((uint64_t) params.seed << 40) ^ (uint64_t) step };
+    size_t next = 0;
+    for (auto & list : lists) {
+        for (; list.size() < n && next < others.size(); ++next) { // a shuffle, as far as it is needed
+            std::swap(others[next], others[next + random.next() % (others.size() - next)]);
+            list.push_back(others[next]);
         }
+        std::sort(list.begin(), list.end());
     }
-    return res;
+    return lists;
 }
 
-void trainer::begin_window() {
-    for (layer & l : layers) {
-        l.window = {};
-    }
+double trainer::learning_rate(int64_t at) const {
+    return learning_rate_at(at, params.n_steps, params.n_warmup, params.learning_rate, params.learning_rate_end);
 }
 
-void trainer::add_layer(const captured_layer & x, const std::vector<int32_t> & queries) {
+double trainer::learn(const captured_layer & x, const std::vector<std::vector<int32_t>> & queries) {
     layer & l = layers[(size_t) index_of(x.layer)];
-    objective.add(x, queries, l.w, l.window);
-}
-
-void trainer::end_window() {
-    for (layer & l : layers) {
-        add_to(l.sums.gradient.q, l.window.gradient.q);
-        add_to(l.sums.gradient.k, l.window.gradient.k);
-        l.sums.weight      += l.window.weight;
-        l.sums.loss_weight += l.window.loss_weight;
-        l.sums.kl          += l.window.kl;
-        l.sums.kl_unit     += l.window.kl_unit;
-        l.sums.contrastive += l.window.contrastive;
-    }
-    n_windows += 1;
-}
-
-trainer::update_report trainer::update() {
-    update_report report;
-    report.learning_rate = learning_rate_at(step, params.n_steps, params.n_warmup, params.learning_rate, params.learning_rate_end);
-    step += 1;
     const objective_params & o = params.objective;
-    for (layer & l : layers) {
+    double loss = 0.0;
+    for (size_t i = 0; i < queries.size(); ++i) {
+        objective_sums sums;
+        objective.add(x, queries[i], l.w, sums);
         double square = 0.0;
-        for (const auto * g : { &l.sums.gradient.q, &l.sums.gradient.k }) {
-            for (float x : *g) {
-                square += (double) x*x;
+        for (const auto * g : { &sums.gradient.q, &sums.gradient.k }) {
+            for (float value : *g) {
+                square += (double) value*value;
             }
         }
-        const double scale = l.sums.weight > 0.0 ? 1.0/l.sums.weight : 0.0;
+        const double scale = sums.weight > 0.0 ? 1.0/sums.weight : 0.0;
         const double norm  = std::sqrt(square)*scale;
         const double cut   = params.clip > 0.0f && norm > params.clip ? params.clip/norm : 1.0;
-        adamw(l.w.q, l.q, l.sums.gradient.q, scale*cut, step, report.learning_rate, params.weight_decay);
-        adamw(l.w.k, l.k, l.sums.gradient.k, scale*cut, step, report.learning_rate, params.weight_decay);
-        const double loss = o.kl*l.sums.kl + o.kl_unit*l.sums.kl_unit + o.contrastive*l.sums.contrastive;
-        report.loss.push_back(l.sums.loss_weight > 0.0 ? loss/l.sums.loss_weight : 0.0);
-        l.sums = {};
+        const int64_t at   = step + (int64_t) i;
+        const double rate  = learning_rate(at);
+        adamw(l.w.q, l.q, sums.gradient.q, scale*cut, at + 1, rate, params.weight_decay);
+        adamw(l.w.k, l.k, sums.gradient.k, scale*cut, at + 1, rate, params.weight_decay);
+        const double total = o.kl*sums.kl + o.kl_unit*sums.kl_unit + o.contrastive*sums.contrastive;
+        loss += sums.loss_weight > 0.0 ? total/sums.loss_weight/(double) queries.size() : 0.0;
     }
-    n_windows = 0;
-    return report;
+    return loss;
 }
 
 double trainer::mass(const captured_layer & x, const std::vector<int32_t> & queries, int32_t top_k) {

@@ -1,5 +1,6 @@
-// Search projections of some layers in training: weights, optimiser, and the gradient of the windows seen since the
-// last update. Knows nothing of how a window is computed; see capi/train.cpp.
+// Search projections of some layers in training: weights and optimiser. Layers are independent, so a layer makes all its
+// updates of a window when the window's data of that layer are there. Knows nothing of how a window is computed; see
+// capi/train.cpp.
 #pragma once
 
 #include "adamw.h"
@@ -17,7 +18,8 @@ struct trainer_params {
     float    clip              = 1.0f; // largest norm of a layer's gradient; 0: none
     int64_t  n_steps           = 300;
     int64_t  n_warmup          = 30;
-    int32_t  n_queries         = 1024; // of a window; 0: all
+    int32_t  n_updates         = 4;    // of a window
+    int32_t  n_queries         = 1024; // of an update; 0: all that its share of the window holds
     int32_t  n_threads         = 1;
     uint32_t seed              = 1;
 };
@@ -27,37 +29,30 @@ public:
     struct layer {
         projection_pair w;
         adamw_state     q, k;
-        objective_sums  sums, window; // of finished windows; of the one in progress
     };
 
     explicit trainer(const trainer_params & params);
 
     const trainer_params params;
     std::vector<layer>   layers;
-    int64_t              step = 0; // updates done
+    int64_t              step = 0; // updates done by every layer
 
     // index into `layers`, -1: not trained
     int32_t index_of(int32_t il) const;
 
-    // The queries of the next window of n_tokens: `marked` rows (at most half of all) and drawn ones, ascending.
-    std::vector<int32_t> draw_queries(int32_t n_tokens, const std::vector<int32_t> & marked);
+    // The queries of the coming updates of a window of n_tokens: one ascending list an update, no query twice. `marked`
+    // rows are dealt first and fill at most half of a list.
+    std::vector<std::vector<int32_t>> draw_queries(int32_t n_tokens, const std::vector<int32_t> & marked) const;
 
-    void begin_window();
-    void add_layer(const captured_layer & x, const std::vector<int32_t> & queries);
-    void end_window(); // counts it
-    bool has_gradient() const { return n_windows > 0; }
+    // One update of a layer for every list; returns the mean loss. The caller adds the updates to `step` when all layers
+    // have made them.
+    double learn(const captured_layer & x, const std::vector<std::vector<int32_t>> & queries);
 
-    struct update_report {
-        double learning_rate = 0.0;
-        std::vector<double> loss; // per layer
-    };
-    update_report update();
-
+    double learning_rate(int64_t at) const;
     double mass(const captured_layer & x, const std::vector<int32_t> & queries, int32_t top_k);
 
 private:
     layer_objective objective;
-    int64_t         n_windows = 0; // since the last update
 };
 
 } // namespace ann

@@ -9,6 +9,7 @@ namespace AnnRuntime.Cli;
     WriteIndented = true)]
 [JsonSerializable(typeof(GenerateReport))]
 [JsonSerializable(typeof(InspectReport))]
+[JsonSerializable(typeof(TrainReport))]
 [JsonSerializable(typeof(RecallReport))]
 [JsonSerializable(typeof(DoctorReport))]
 [JsonSerializable(typeof(TokenizeReport))]

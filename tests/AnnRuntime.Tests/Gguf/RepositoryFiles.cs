@@ -9,6 +9,8 @@ internal static class RepositoryFiles
 
     public static string RotatedProjections128 => At("models/projections/projections-rotated-d128.safetensors");
 
+    public static string Filler => At("models/filler.txt");
+
     private static string At(string path)
     {
         for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder is not null; folder = folder.Parent)

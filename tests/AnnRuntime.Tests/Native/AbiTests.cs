@@ -32,7 +32,8 @@ public sealed class AbiTests
         Assert.Empty(differences);
         Assert.Equal(
             ["AnnBatch", "AnnCaptured", "AnnContextMemory", "AnnContextParams", "AnnContextStats", "AnnError", "AnnLayerStats",
-                "AnnModelInfo", "AnnModelParams", "AnnSamplerParams", "AnnSearchParams"],
+                "AnnModelInfo", "AnnModelParams", "AnnSamplerParams", "AnnSearchParams", "AnnTrainParams",
+                "AnnTrainReport"],
             seen.Order());
     }
 
