@@ -1,11 +1,11 @@
 #!/bin/bash
-# Downloads the packages of packages.txt that the configured Debian archive has: $WORK/debs, available.txt, missing.txt.
+# Downloads the packages of packages.txt (or of the file PACKAGES) that the configured Debian archive has: $WORK/debs, available.txt, missing.txt.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 work=${WORK:-work}
 mkdir -p "$work/debs"
 work=$(cd "$work" && pwd)
-grep -v '^#' "$here/packages.txt" | awk '{for (i = 2; i <= NF; i++) print $1, $i}' | sort -u -k2,2 > "$work/wanted.txt"
+grep -v "^#" "${PACKAGES:-$here/packages.txt}" | awk '{for (i = 2; i <= NF; i++) print $1, $i}' | sort -u -k2,2 > "$work/wanted.txt"
 apt-cache pkgnames | sort > "$work/names.txt"
 : > "$work/available.txt"
 : > "$work/missing.txt"

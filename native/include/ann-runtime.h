@@ -395,7 +395,7 @@ typedef struct ann_train_params {
     int32_t  by_mass;        // 1: a query counts by the attention mass that its search can lose. Default 1
     float    kl;             // weight of KL(teacher || softmax(q.k / sqrt(d))), as published. Default 0
     float    kl_unit;        // weight of KL(teacher || softmax(q.k / |k|)). Default 1
-    float    contrastive;    // weight of InfoNCE on cosines, as published. Default 0
+    float    contrastive;    // weight of InfoNCE on cosines, as published. Default 0.1
     float    temperature;    // of InfoNCE. Default 0.07
     int32_t  n_positives;    // of InfoNCE: the teacher's best cells. Default 16
     float    learning_rate;  // peak. Default 2e-3

@@ -216,6 +216,7 @@ void ann_train_params_default(ann_train_params * params) {
         params->n_sink        = 4;
         params->by_mass       = 1;
         params->kl_unit       = 1.0f;
+        params->contrastive   = 0.1f;
         params->temperature   = 0.07f;
         params->n_positives   = 16;
         params->learning_rate     = 2e-3f;

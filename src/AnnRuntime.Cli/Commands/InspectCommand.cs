@@ -99,7 +99,17 @@ internal static class InspectCommand
             Row("cells per query", $"K {search.TopK}, of them {search.Sinks} sinks and {search.Window} in the window");
             foreach ((string name, JsonElement value) in search.Provenance)
             {
-                Row($"search: {name}", Cut(value.ToString()));
+                if (name == "config" && TryParse(value) is { ValueKind: JsonValueKind.Object } config)
+                {
+                    foreach (JsonProperty part in config.EnumerateObject())
+                    {
+                        Row($"trained: {part.Name}", Cut(part.Value.ToString()));
+                    }
+                }
+                else
+                {
+                    Row($"search: {name}", Cut(value.ToString()));
+                }
             }
         }
         else
@@ -120,6 +130,19 @@ internal static class InspectCommand
         }
 
         terminal.Screen.Write(grid);
+    }
+
+    // the file holds the training's record as a JSON text, or as any text
+    private static JsonElement TryParse(JsonElement text)
+    {
+        try
+        {
+            return JsonElement.Parse(text.ToString());
+        }
+        catch (JsonException)
+        {
+            return text;
+        }
     }
 
     private static string Cut(string value) =>

@@ -4,8 +4,8 @@ namespace AnnRuntime;
 public enum TrainingObjective
 {
     /// <summary>
-    /// The attention, averaged over heads, by directions of search keys; a query counts by the attention that its search
-    /// can lose. What the embedded model was trained with.
+    /// The attention, averaged over heads, by directions of search keys, with a tenth of InfoNCE on cosines; a query counts
+    /// by the attention that its search can lose. The losses of the embedded model.
     /// </summary>
     Direction,
 

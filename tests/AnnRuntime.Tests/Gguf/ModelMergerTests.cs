@@ -21,7 +21,7 @@ public sealed class ModelMergerTests : IDisposable
         Assert.Equal(File.ReadAllBytes(RepositoryFiles.EmbeddedModel), File.ReadAllBytes(_folder["again.gguf"]));
         Assert.Equal(Enumerable.Range(0, 12), split.SearchedLayers);
         Assert.Equal(split.Settings, merged.Settings);
-        Assert.Equal((128, "cosine", 64, 10000f, 32, 4), (
+        Assert.Equal((128, "cosine", 64, 1000000f, 32, 4), (
             merged.Settings.TopK, merged.Settings.Metric, merged.Settings.RopeDimensions,
             merged.Settings.RopeFrequencyBase, merged.Settings.Window, merged.Settings.Sinks));
         using GgufFile without = GgufFile.Open(_folder["base.gguf"]);

@@ -12,7 +12,7 @@ public sealed class AnnModelTests(ModelFixture fixture)
             info.Layers, info.EmbeddingLength, info.Heads, info.KeyValueHeads, info.KeyLength, info.VocabularySize,
             info.TrainingLength));
         Assert.Equal((12, 64, 128, 4, 32), (info.SearchedLayers, info.SearchLength, info.TopK, info.Sinks, info.Window));
-        Assert.Equal((SearchMetric.Cosine, 64, 10000f), (info.Metric, info.RotatedLength, info.RotationBase));
+        Assert.Equal((SearchMetric.Cosine, 64, 1000000f), (info.Metric, info.RotatedLength, info.RotationBase));
         Assert.Equal(Enumerable.Range(0, 12), fixture.Model.SearchedLayers);
     }
 

@@ -42,6 +42,7 @@ model_ptr merge(const projections & p) {
         gguf_set_val_u32(out.get(), "ann_sparse.sinks", 0);
     }
     gguf_set_val_u32(out.get(), "ann_sparse.rope.dimension_count", p.rotated ? (uint32_t) p.d : 0);
+    gguf_set_val_f32(out.get(), "ann_sparse.rope.freq_base", 10000.0f);
     for (int64_t i = 0; i < gguf_get_n_tensors(file.get()); ++i) {
         const char * name = gguf_get_tensor_name(file.get(), i);
         if (!std::strstr(name, "indexer")) {

@@ -148,7 +148,7 @@ TEST("wrong arguments are refused with name, value and range") {
     };
     refused("multiple of 32", [](ann_train_params & p) { p.n_embd_search = 40; });
     refused("n_rot is 33", [](ann_train_params & p) { p.n_rot = 33; });
-    refused("nothing to learn", [](ann_train_params & p) { p.kl_unit = 0.0f; });
+    refused("nothing to learn", [](ann_train_params & p) { p.kl_unit = p.contrastive = 0.0f; });
     refused("n_ctx is 20, expected 39", [](ann_train_params & p) { p.n_ctx = 20; });
     refused("n_updates is 0", [](ann_train_params & p) { p.n_updates = 0; });
     refused("layers is 12", [](ann_train_params & p) { static const int32_t bad[] = { 3, 12 }; p.layers = bad; });
