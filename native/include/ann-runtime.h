@@ -192,6 +192,18 @@ typedef enum ann_prefill_mode {
     ANN_PREFILL_DENSE  = 1, // ubatches of more than one token per sequence attend to all cells
 } ann_prefill_mode;
 
+// What chooses the cells of a searched layer. All but the learned one are published ways of choosing them from the
+// model's own queries and keys, for comparison: computed naively, on the CPU. One choice for all heads of a layer.
+typedef enum ann_selector {
+    ANN_SELECTOR_LEARNED = 0, // search queries and search keys
+    ANN_SELECTOR_ORACLE  = 1, // the largest attention logit of any head
+    ANN_SELECTOR_PAGES   = 2, // Quest: pages of 16 cells, by the bound of their smallest and largest keys
+    ANN_SELECTOR_RECENT  = 3, // StreamingLLM, Longformer: sinks and the last cells
+    ANN_SELECTOR_BIGBIRD = 4, // BigBird: sinks, half the last cells, half random ones
+    ANN_SELECTOR_LSH     = 5, // Reformer: shared buckets of 8 random rotations with 16 buckets each
+    ANN_SELECTOR_RANDOM  = 6,
+} ann_selector;
+
 // Which cells a query attends to in a searched layer. Counts are cells per query and layer.
 typedef struct ann_search_params {
     uint32_t struct_size;
@@ -203,6 +215,11 @@ typedef struct ann_search_params {
     int32_t  min_context;    // dense while the cache holds fewer cells than this; -1: top_k. Default -1
     int32_t  n_layers;       // length of `layers`; -1: all the file's layers. Default -1
     const int32_t * layers;  // searched layers, a subset of the file's; copied
+    int32_t  selector;       // ann_selector. Default learned
+    int32_t  seed;           // of selectors with random parts. Default 0
+    int32_t  n_frozen;       // > 0: cells from here on are not found by search, only in the window, as if an index had
+                             // stopped growing; computed naively. Default 0
+    int32_t  reserved_;
 } ann_search_params;
 
 typedef struct ann_context_params {

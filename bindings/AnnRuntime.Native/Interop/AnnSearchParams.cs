@@ -15,6 +15,10 @@ internal unsafe struct AnnSearchParams
     public int MinContext;
     public int NLayers;
     public int* Layers;
+    public int Selector;
+    public int Seed;
+    public int NFrozen;
+    public int Reserved;
 
     /// <summary>The library's defaults.</summary>
     public static AnnSearchParams Default()

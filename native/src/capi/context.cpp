@@ -66,6 +66,8 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
     require_range("search.n_window", p.n_window, -1, 1 << 20);
     require_range("search.prefill", p.prefill, ANN_PREFILL_SPARSE, ANN_PREFILL_DENSE);
     require_range("search.min_context", p.min_context, -1, INT32_MAX);
+    require_range("search.selector", p.selector, ANN_SELECTOR_LEARNED, ANN_SELECTOR_RANDOM);
+    require_range("search.n_frozen", p.n_frozen, 0, INT32_MAX);
     require_range("search.n_layers", p.n_layers, -1, (int64_t) m.layers.size());
 
     llama_ann_params res;
@@ -75,6 +77,9 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
     res.n_window      = p.n_window == -1 ? m.n_window : p.n_window;
     res.prefill_dense = p.prefill == ANN_PREFILL_DENSE;
     res.min_context   = p.min_context == -1 ? res.top_k : p.min_context;
+    res.selector      = (llama_ann_selector) p.selector;
+    res.seed          = p.seed;
+    res.n_frozen      = p.n_frozen;
     if (res.n_sink + res.n_window > res.top_k) {
         fail(ANN_ERROR_INVALID_ARGUMENT, "search.n_sink + search.n_window is %d + %d, expected at most search.top_k = %d, which counts them",
             res.n_sink, res.n_window, res.top_k);
@@ -344,6 +349,9 @@ ann_status ann_context_get_search(ann_context * context, ann_search_params * par
             res.n_window    = p->n_window;
             res.prefill     = p->prefill_dense ? ANN_PREFILL_DENSE : ANN_PREFILL_SPARSE;
             res.min_context = p->min_context;
+            res.selector    = p->selector;
+            res.seed        = p->seed;
+            res.n_frozen    = p->n_frozen;
             res.n_layers    = (int32_t) c.search_layers.size();
             res.layers      = c.search_layers.data();
         }

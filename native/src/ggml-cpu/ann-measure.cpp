@@ -2,7 +2,7 @@
 
 #include "ann-cpu.h"
 #include "ann-collect.h"
-#include "ann-simd.h"
+#include "ann-row.h"
 
 #include "ggml-ann.h"
 #include "ggml-cpu-impl.h"
@@ -28,11 +28,6 @@ struct measure_args {
         q(op->src[0]), k(op->src[1]), candidates(op->src[2]), mask(op->src[3]), dst(op),
         dk(q->ne[0]), n_kv(k->ne[1]), n_tokens(q->ne[1]), n_head(q->ne[2]), n_group(n_head/k->ne[2]), n_stream(q->ne[3]),
         n_top_k(ggml_get_op_params_i32(op, 1)), scale(ggml_get_op_params_f32(op, 2)), softcap(ggml_get_op_params_f32(op, 3)) {}
-
-    bool visible(int64_t cell, int64_t t, int64_t s) const {
-        const char * p = (const char *) mask->data + t*mask->nb[1] + s*mask->nb[3];
-        return mask->type == GGML_TYPE_F16 ? ((const ggml_fp16_t *) p)[cell] != 0xFC00 : ((const float *) p)[cell] != -INFINITY;
-    }
 };
 
 // per thread: probabilities of a head and their maximum over heads [2][n_kv], a key [dk], ranking [n_kv], kept [n_kv]
@@ -61,20 +56,11 @@ void measure_row(const measure_args & a, int64_t t, int64_t s, char * scratch) {
         const float * q = (const float *) ((const char *) a.q->data + t*a.q->nb[1] + h*a.q->nb[2] + s*a.q->nb[3]);
         float max = -INFINITY;
         for (int64_t j = 0; j < a.n_kv; ++j) {
-            if (!a.visible(j, t, s)) {
+            if (!is_visible(a.mask, j, t, s)) {
                 prob[j] = -INFINITY;
                 continue;
             }
-            const char * row = (const char *) a.k->data + j*a.k->nb[1] + (h/a.n_group)*a.k->nb[2] + s*a.k->nb[3];
-            float x;
-            if (a.k->type == GGML_TYPE_F16) {
-                x = dot((const ggml_fp16_t *) row, q, a.dk)*a.scale;
-            } else if (a.k->type == GGML_TYPE_F32) {
-                x = dot((const float *) row, q, a.dk)*a.scale;
-            } else {
-                ggml_get_type_traits(a.k->type)->to_float(row, key, a.dk);
-                x = dot(key, q, a.dk)*a.scale;
-            }
+            const float x = dot_row(a.k->type, row_of(a.k, j, h/a.n_group, s), q, a.dk, key)*a.scale;
             prob[j] = a.softcap > 0.0f ? a.softcap*std::tanh(x/a.softcap) : x;
             max = std::max(max, prob[j]);
         }

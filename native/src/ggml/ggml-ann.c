@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-// op_params of all kinds: [0] kind, [1] n_top_k, [2] scale, [3] softcap
+// op_params of all kinds: [0] kind, [1] n_top_k, [2] scale, [3] softcap; of select also [4] selector, [5] seed, [6] n_frozen
 static struct ggml_tensor * ggml_ann_new(
         struct ggml_context * ctx, enum ggml_type type, const int64_t ne[4],
         enum ggml_ann_kind kind, int32_t n_top_k, float scale, float softcap) {
@@ -53,6 +53,40 @@ struct ggml_tensor * ggml_ann_topk(
 
     const int64_t ne[4] = { n_top_k, n_tokens, 1, n_stream };
     struct ggml_tensor * res = ggml_ann_new(ctx, GGML_TYPE_I32, ne, GGML_ANN_TOPK, n_top_k, 1.0f, 0.0f);
+
+    res->src[0] = q;
+    res->src[1] = k;
+    res->src[2] = mask;
+    res->src[3] = always;
+
+    return res;
+}
+
+struct ggml_tensor * ggml_ann_select(
+        struct ggml_context  * ctx,
+        struct ggml_tensor   * q,
+        struct ggml_tensor   * k,
+        struct ggml_tensor   * mask,
+        struct ggml_tensor   * always,
+        int32_t                n_top_k,
+        enum ggml_ann_selector selector,
+        int32_t                seed,
+        int32_t                n_frozen) {
+    const int64_t n_tokens = q->ne[1];
+    const int64_t n_stream = q->ne[3];
+
+    GGML_ASSERT(q->type == GGML_TYPE_F32 && q->nb[0] == sizeof(float));
+    GGML_ASSERT(k->ne[0] == q->ne[0] && k->ne[3] == n_stream && q->ne[2] % k->ne[2] == 0);
+    GGML_ASSERT(ggml_ann_is_mask(mask, k->ne[1], n_tokens, n_stream));
+    GGML_ASSERT(always == NULL || ggml_ann_is_list(always, n_tokens, n_stream));
+    GGML_ASSERT(n_top_k >= 1 && (always == NULL || always->ne[0] <= n_top_k));
+    GGML_ASSERT(selector >= 0 && selector < GGML_ANN_SELECTOR_COUNT && n_frozen >= 0);
+
+    const int64_t ne[4] = { n_top_k, n_tokens, 1, n_stream };
+    struct ggml_tensor * res = ggml_ann_new(ctx, GGML_TYPE_I32, ne, GGML_ANN_SELECT, n_top_k, 1.0f, 0.0f);
+    ggml_set_op_params_i32(res, 4, (int32_t) selector);
+    ggml_set_op_params_i32(res, 5, seed);
+    ggml_set_op_params_i32(res, 6, n_frozen);
 
     res->src[0] = q;
     res->src[1] = k;

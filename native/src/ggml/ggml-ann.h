@@ -11,6 +11,18 @@ enum ggml_ann_kind {
     GGML_ANN_TOPK    = 0,
     GGML_ANN_ATTN    = 1,
     GGML_ANN_MEASURE = 2,
+    GGML_ANN_SELECT  = 4, // CPU only
+};
+
+// How ggml_ann_select scores the cells; the published ways of choosing that a learned search is compared with.
+enum ggml_ann_selector {
+    GGML_ANN_SELECTOR_DOT     = 0, // largest dot(q, k) over heads
+    GGML_ANN_SELECTOR_PAGES   = 1, // Quest: pages of 16 cells, by the bound that their smallest and largest keys allow
+    GGML_ANN_SELECTOR_RECENT  = 2, // StreamingLLM, Longformer: the last cells
+    GGML_ANN_SELECTOR_BIGBIRD = 3, // BigBird: half the last cells, half random ones
+    GGML_ANN_SELECTOR_LSH     = 4, // Reformer: shared buckets of 8 random rotations with 16 buckets each
+    GGML_ANN_SELECTOR_RANDOM  = 5,
+    GGML_ANN_SELECTOR_COUNT   = 6,
 };
 
 // rows of the result of ggml_ann_measure
@@ -42,6 +54,30 @@ GGML_API struct ggml_tensor * ggml_ann_topk(
         struct ggml_tensor  * mask,
         struct ggml_tensor  * always,
         int32_t               n_top_k);
+
+// As ggml_ann_topk, but with the cells scored in another way, from any vectors. Slow by design: it is what searches are
+// compared with, and with GGML_ANN_SELECTOR_DOT on search vectors the oracle of ggml_ann_topk.
+//
+// q:      [d, n_tokens, n_head,    n_stream]  f32, any positive scale
+// k:      [d, n_kv,     n_head_kv, n_stream]  any type that converts to f32; n_head a multiple of n_head_kv
+// mask, always, res: as for ggml_ann_topk
+//
+// One list for all heads. n_frozen > 0: cells from n_frozen on are never found, only `always` can hold them. seed: of
+// what is random (rotations, random cells); a query's random cells depend on seed and its number of visible cells only.
+// RECENT and BIGBIRD take a higher cell for a later one. Pages: cells 16 p to 16 p + 15; the bound of a page is
+// that of its visible cells; the last page taken is cut to the cells that still fit, the lower ones.
+// source: raw QK of the models/recipe oracle; Quest arXiv 2406.10774; StreamingLLM 2309.17453; BigBird 2007.14062;
+// Reformer 2001.04451
+GGML_API struct ggml_tensor * ggml_ann_select(
+        struct ggml_context  * ctx,
+        struct ggml_tensor   * q,
+        struct ggml_tensor   * k,
+        struct ggml_tensor   * mask,
+        struct ggml_tensor   * always,
+        int32_t                n_top_k,
+        enum ggml_ann_selector selector,
+        int32_t                seed,
+        int32_t                n_frozen);
 
 // Softmax attention over the listed cells, or over all visible ones.
 //

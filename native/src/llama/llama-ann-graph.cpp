@@ -218,7 +218,15 @@ ggml_tensor * llama_ann_build_attn(
     ggml_tensor * q_search = ggml_reshape_4d(ctx0, vectors->second.q, d, g.n_tokens/n_stream, 1, n_stream);
     ggml_tensor * k_search = ggml_permute(ctx0, mctx->get_twin()->get_k(ctx0, il), 0, 2, 1, 3);
 
-    ggml_tensor * candidates = ggml_ann_topk(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k);
+    ggml_tensor * candidates = nullptr;
+    if (params.selector != LLAMA_ANN_SELECTOR_LEARNED) {
+        candidates = ggml_ann_select(ctx0, q, k, mask, g.ann.inp->always, params.top_k,
+            (ggml_ann_selector) (params.selector - 1), params.seed + il, params.n_frozen);
+    } else if (params.n_frozen > 0) {
+        candidates = ggml_ann_select(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k, GGML_ANN_SELECTOR_DOT, 0, params.n_frozen);
+    } else {
+        candidates = ggml_ann_topk(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k);
+    }
     g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
     on_cpu_if_kept_there(candidates);
 

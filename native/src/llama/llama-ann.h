@@ -11,6 +11,17 @@ enum llama_ann_mode {
     LLAMA_ANN_MODE_EXACT = 2,
 };
 
+// What chooses the cells of a searched layer: the projections, or a published way from K alone, for comparison (CPU).
+enum llama_ann_selector {
+    LLAMA_ANN_SELECTOR_LEARNED = 0,
+    LLAMA_ANN_SELECTOR_ORACLE  = 1, // from here on: ggml_ann_selector + 1, of the model's own queries and keys
+    LLAMA_ANN_SELECTOR_PAGES   = 2,
+    LLAMA_ANN_SELECTOR_RECENT  = 3,
+    LLAMA_ANN_SELECTOR_BIGBIRD = 4,
+    LLAMA_ANN_SELECTOR_LSH     = 5,
+    LLAMA_ANN_SELECTOR_RANDOM  = 6,
+};
+
 // Counts are cells per query and layer; all values resolved (no "file's default" left).
 struct llama_ann_params {
     llama_ann_mode mode = LLAMA_ANN_MODE_EXACT;
@@ -21,6 +32,10 @@ struct llama_ann_params {
 
     bool    prefill_dense = false; // ubatches of more than one token per sequence attend to all cells
     int32_t min_context   = 0;     // dense while the cache (padded) holds fewer cells
+
+    llama_ann_selector selector = LLAMA_ANN_SELECTOR_LEARNED;
+    int32_t seed     = 0;          // of selectors with random parts
+    int32_t n_frozen = 0;          // > 0: cells from here on are never found, as by an index that stopped growing
 
     std::vector<uint8_t> layers;   // [n_layer] 1 searched, 0 not; a subset of the model's
 

@@ -63,6 +63,28 @@ public sealed record SearchOptions
         init => field = AtLeast(value, 0, nameof(MinContext));
     }
 
+    /// <summary>What chooses the cells. Default learned: the projections. The others are for comparison, slow, on the CPU.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a member of the enum.</exception>
+    public CellSelector Selector
+    {
+        get;
+        init => field = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(Selector), value, $"Selector is {(int)value}; it must be in 0..{(int)CellSelector.Random}.");
+    }
+
+    /// <summary>Seed of selectors with random parts. Default 0.</summary>
+    public int Seed { get; init; }
+
+    /// <summary>Cells from here on are found only in the window, as if an index had stopped growing. Default 0: all are.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int FrozenCells
+    {
+        get;
+        init => field = AtLeast(value, 0, nameof(FrozenCells))!.Value;
+    }
+
     /// <summary>Searched layers, a subset of the file's. Default null: all of the file's. Empty: none.</summary>
     public IReadOnlyList<int>? Layers { get; init; }
 
@@ -80,6 +102,9 @@ public sealed record SearchOptions
         native.NWindow = Window ?? -1;
         native.Prefill = (int)Prefill;
         native.MinContext = MinContext ?? -1;
+        native.Selector = (int)Selector;
+        native.Seed = Seed;
+        native.NFrozen = FrozenCells;
         return native;
     }
 
@@ -92,6 +117,9 @@ public sealed record SearchOptions
         Window = Math.Max(0, native.NWindow),
         Prefill = (PrefillMode)native.Prefill,
         MinContext = Math.Max(0, native.MinContext),
+        Selector = (CellSelector)native.Selector,
+        Seed = native.Seed,
+        FrozenCells = native.NFrozen,
         Layers = layers,
     };
 
