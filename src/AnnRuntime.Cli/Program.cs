@@ -14,6 +14,7 @@ internal static class Program
         GenerateCommand.Create,
         ChatCommand.Create,
         RecallCommand.Create,
+        EvalCommand.Create,
         TokenizeCommand.Create,
         TrainCommand.Create,
         MergeCommand.Create,

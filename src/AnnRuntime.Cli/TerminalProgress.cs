@@ -20,7 +20,8 @@ internal static class TerminalProgress
         T result = default!;
         await terminal.Status.Progress()
             .AutoClear(true)
-            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn())
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn(),
+                new RemainingTimeColumn())
             .StartAsync(async context =>
             {
                 ProgressTask task = context.AddTask(Markup.Escape(title), maxValue: 1);
@@ -47,7 +48,8 @@ internal static class TerminalProgress
                 }
 
                 _next = elapsed + Between;
-                writer.WriteLine($"{title}: {value * 100:0} %, {elapsed.TotalSeconds:0} s");
+                string left = value > 0 ? $", about {elapsed.TotalSeconds / value * (1 - value):0} s left" : "";
+                writer.WriteLine($"{title}: {value * 100:0} %, {elapsed.TotalSeconds:0} s{left}");
             }
         }
     }

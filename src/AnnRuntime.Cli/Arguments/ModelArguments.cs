@@ -40,23 +40,26 @@ internal sealed class ModelArguments
     }
 
     /// <summary>The embedded model: below the current directory, else in the checkout that holds this program.</summary>
-    public static string FindDefault()
+    public static string FindDefault() => FindFile(DefaultModel);
+
+    /// <summary>A file of the checkout: below the current directory, else in the checkout that holds this program.</summary>
+    public static string FindFile(string file)
     {
-        if (File.Exists(DefaultModel))
+        if (File.Exists(file))
         {
-            return DefaultModel;
+            return file;
         }
 
         for (DirectoryInfo? parent = new(AppContext.BaseDirectory); parent is not null; parent = parent.Parent)
         {
-            string path = Path.Combine(parent.FullName, DefaultModel);
+            string path = Path.Combine(parent.FullName, file);
             if (File.Exists(path))
             {
                 return path;
             }
         }
 
-        return DefaultModel;
+        return file;
     }
 
     private sealed class Report(Action<double> step) : IProgress<float>

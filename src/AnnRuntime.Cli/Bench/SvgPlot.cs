@@ -4,8 +4,8 @@ using System.Text;
 
 namespace AnnRuntime.Cli;
 
-/// <summary>A line plot with logarithmic axes as SVG. An x of 0 has a place of its own left of the smallest other x.</summary>
-internal sealed class SvgPlot(string title, string xTitle, string yTitle)
+/// <summary>A line plot as SVG, with a logarithmic x and a logarithmic or linear y. An x of 0 has a place of its own left of the smallest other x.</summary>
+internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool linear = false)
 {
     private const double Width = 860, Height = 480, Left = 80, Right = 250, Top = 44, Bottom = 56;
 
@@ -16,10 +16,10 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle)
     private readonly StringBuilder _svg = new();
     private double _xLow, _xHigh, _yLow, _yHigh;
 
-    /// <summary>Adds a line; points with a y that is not positive are left out.</summary>
+    /// <summary>Adds a line; on a logarithmic y, points that are not positive are left out.</summary>
     public void Add(string name, bool dashed, IEnumerable<(double X, double Y)> points)
     {
-        (double X, double Y)[] kept = [.. points.Where(point => point.Y > 0 && point.X >= 0).OrderBy(point => point.X)];
+        (double X, double Y)[] kept = [.. points.Where(point => (linear || point.Y > 0) && point.X >= 0).OrderBy(point => point.X)];
         if (kept.Length > 0)
         {
             _series.Add((name, dashed, kept));
@@ -52,6 +52,14 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle)
         double smallest = positive.Length > 0 ? positive.Min() : 1;
         _xLow = xs.Contains(0) ? smallest / 4 : smallest;
         _xHigh = Math.Max(positive.Length > 0 ? positive.Max() : 1, _xLow * 2);
+        if (linear)
+        {
+            double step = Step(ys);
+            _yLow = Math.Min(0, Math.Floor(ys.DefaultIfEmpty(0).Min() / step) * step);
+            _yHigh = Math.Max(step, Math.Ceiling(ys.DefaultIfEmpty(1).Max() / step) * step);
+            return;
+        }
+
         _yLow = ys.Length > 0 ? Floor(ys.Min()) : 1;
         _yHigh = Math.Max(ys.Length > 0 ? Ceiling(ys.Max()) : 10, _yLow * 2);
     }
@@ -59,17 +67,10 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle)
     private void DrawAxes()
     {
         double right = Width - Right, bottom = Height - Bottom;
-        for (double decade = Math.Pow(10, Math.Floor(Math.Log10(_yLow))); decade <= _yHigh * 1.001; decade *= 10)
+        foreach (double value in Ticks())
         {
-            foreach (int step in (int[])[1, 2, 5])
-            {
-                double value = decade * step;
-                if (value >= _yLow * 0.999 && value <= _yHigh * 1.001)
-                {
-                    Line(Left, Y(value), right, Y(value), "stroke=\"#e4e4e7\"");
-                    Text(Left - 8, Y(value) + 4, value.ToString("G4", CultureInfo.InvariantCulture), "end");
-                }
-            }
+            Line(Left, Y(value), right, Y(value), "stroke=\"#e4e4e7\"");
+            Text(Left - 8, Y(value) + 4, value.ToString("G4", CultureInfo.InvariantCulture), "end");
         }
 
         foreach (double x in _series.SelectMany(s => s.Points).Select(p => p.X).Distinct().Order())
@@ -82,6 +83,28 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle)
             $"<rect x=\"{Left}\" y=\"{Top}\" width=\"{right - Left}\" height=\"{bottom - Top}\" fill=\"none\" stroke=\"#71717a\"/>"));
         Text((Left + right) / 2, Height - 14, xTitle, "middle");
         Text(0, 0, yTitle, "middle", string.Create(CultureInfo.InvariantCulture, $"transform=\"translate(20 {(Top + bottom) / 2}) rotate(-90)\""));
+    }
+
+    private IEnumerable<double> Ticks()
+    {
+        if (linear)
+        {
+            double step = Step([_yLow, _yHigh]);
+            return Enumerable.Range(0, (int)Math.Round((_yHigh - _yLow) / step) + 1).Select(i => Math.Round(_yLow + i * step, 9));
+        }
+
+        double first = Math.Floor(Math.Log10(_yLow));
+        return Enumerable.Range(0, 30)
+            .SelectMany(i => ((int[])[1, 2, 5]).Select(digit => Math.Pow(10, first + i) * digit))
+            .Where(value => value >= _yLow * 0.999 && value <= _yHigh * 1.001);
+    }
+
+    // 1, 2 or 5 times a power of ten, about six of them between 0 and the farthest value
+    private static double Step(IReadOnlyList<double> values)
+    {
+        double span = Math.Max(1e-6, Math.Max(0, values.DefaultIfEmpty(1).Max()) - Math.Min(0, values.DefaultIfEmpty(0).Min()));
+        double decade = Math.Pow(10, Math.Floor(Math.Log10(span / 6)));
+        return ((double[])[1, 2, 5, 10]).Select(digit => digit * decade).First(step => span / step <= 7);
     }
 
     private void DrawSeries(int index)
@@ -103,7 +126,9 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle)
 
     private double X(double x) => Scale(x == 0 ? _xLow : x, _xLow, _xHigh, Left + 16, Width - Right - 16);
 
-    private double Y(double y) => Scale(y, _yLow, _yHigh, Height - Bottom, Top);
+    private double Y(double y) => linear
+        ? Height - Bottom + (Top - Height + Bottom) * (y - _yLow) / (_yHigh - _yLow)
+        : Scale(y, _yLow, _yHigh, Height - Bottom, Top);
 
     private static double Scale(double value, double low, double high, double from, double to) =>
         from + (to - from) * Math.Log(value / low) / Math.Log(high / low);
@@ -122,7 +147,9 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle)
         return floor == value ? value : floor == decade ? 2 * decade : floor == 2 * decade ? 5 * decade : 10 * decade;
     }
 
-    private static string Cells(double x) => x >= 1024 && x % 1024 == 0 ? $"{x / 1024:0}k" : $"{x:0}";
+    private static string Cells(double x) => x >= 1 << 20 && x % (1 << 20) == 0 ? $"{x / (1 << 20):0}M"
+        : x >= 1024 && x % 1024 == 0 ? $"{x / 1024:0}k"
+        : $"{x:0}";
 
     private void Line(double x1, double y1, double x2, double y2, string style) => Write(string.Create(
         CultureInfo.InvariantCulture, $"<line x1=\"{x1:0.#}\" y1=\"{y1:0.#}\" x2=\"{x2:0.#}\" y2=\"{y2:0.#}\" {style}/>"));

@@ -1,0 +1,66 @@
+using System.CommandLine;
+using AnnRuntime.Evaluation;
+
+namespace AnnRuntime.Cli;
+
+/// <summary>The verb <c>eval tasks</c>: long-context tasks, variants side by side.</summary>
+internal static class EvalTasks
+{
+    public static Command Create(Option<IReadOnlyList<string>> variants)
+    {
+        var model = new ModelArguments();
+        var search = new SearchArguments();
+        var context = new ContextArguments(null);
+        string[] names = [.. TaskGenerator.Names];
+        Option<string[]> tasks = Make.Choices("--tasks", "The tasks.", names, names);
+        Option<IReadOnlyList<int>?> lengths = Make.Integers("--lengths", "Tokens of prompt and answer together, at most.", 64, 1024, 4096);
+        Option<int> samples = Make.Integer("--samples", "Prompts of each task and length.", 1, 100_000, 5);
+        Option<int> seed = Make.Integer("--seed", "Seed of prompts and of selectors with random parts.", 0, int.MaxValue, 1);
+        Option<string?> prompts = new("--prompts")
+        {
+            Description = "Prompts of a JSONL file with the texts prompt and answer, in place of --tasks.", HelpName = "FILE",
+        };
+        Option<string?> folder = new("--out", "-o") { Description = "Folder for tasks.json.", HelpName = "DIR" };
+        Option<bool> json = JsonArgument.Create();
+        Command command = new(
+            "tasks",
+            "Passwords, needles in haystacks, variable tracking and word counting after RULER, answered by full attention and by choices of cells.");
+        model.AddTo(command);
+        Option[] own = [tasks, lengths, samples, seed, prompts, variants, folder, json];
+        Array.ForEach(own, command.Options.Add);
+        search.AddTo(command, withMode: false);
+        context.AddTo(command, withLength: false);
+        return command.Runs(async (parse, terminal, cancellationToken) =>
+        {
+            using AnnModel loaded = await model.LoadAsync(parse, terminal, cancellationToken);
+            int first = parse.GetValue(seed);
+            SearchOptions shared = search.Read(parse) with { Mode = SearchMode.Exact, Seed = first };
+            EvaluationVariant[] list = [.. parse.GetValue(variants)!.Select(text => EvaluationVariant.Parse(text, loaded.Info, shared))];
+            IReadOnlyList<TaskPrompt> asked = parse.GetValue(prompts) is { } file
+                ? TaskPrompt.Read(loaded, file)
+                : [.. parse.GetValue(lengths)!.SelectMany(length => parse.GetValue(tasks)!.SelectMany(task =>
+                {
+                    cancellationToken.ThrowIfCancellationRequested();
+                    return TaskGenerator.Create(loaded, task, length, parse.GetValue(samples), first);
+                }))];
+            IReadOnlyList<TaskScore> scores = await terminal.ProgressAsync(
+                $"tasks: {list.Length} variants answer {asked.Count} prompts",
+                step => TaskRunner.RunAsync(
+                    loaded, asked, list, context.Read(parse, 1, new SearchOptions()), step, cancellationToken));
+            EvalOutput.Write(
+                terminal,
+                new EvaluationDocument
+                {
+                    Verb = "tasks",
+                    Model = Path.GetFileName(loaded.Path),
+                    ModelBytes = new FileInfo(loaded.Path).Length,
+                    Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
+                    Command = EvalArguments.CommandLine(parse),
+                    Tasks = scores,
+                },
+                parse.GetValue(folder),
+                parse.GetValue(json));
+            return ExitCode.Ok;
+        });
+    }
+}
