@@ -70,7 +70,8 @@ public sealed class EvalVerbTests
     {
         using var folder = new ScratchFolder();
         string[] line = ["eval", "ppl", "-m", ModelFixture.ModelPath, .. Small, "--out", folder["run"], "--json"];
-        (_, string first, _) = await CommandLine.RunAsync(line, Token);
+        (int code, string first, string error) = await CommandLine.RunAsync(line, Token);
+        Assert.True(code == ExitCode.Ok, error);
         long bytes = new FileInfo(folder["run/windows.jsonl"]).Length;
         (_, string second, _) = await CommandLine.RunAsync(line, Token);
         Assert.Equal(first, second); // the times too: nothing was computed
