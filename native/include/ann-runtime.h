@@ -185,6 +185,8 @@ typedef enum ann_search_mode {
     ANN_SEARCH_OFF   = 0, // upstream's cache and attention, bit for bit; no search keys. Fixed at creation
     ANN_SEARCH_DENSE = 1, // search keys are kept, attention is full (on CPUs by kernels of ours)
     ANN_SEARCH_EXACT = 2, // the top_k cells by exact search
+    ANN_SEARCH_HNSW  = 3, // queries of generation search an index (approximate), prompts search exactly and grow it.
+                          // Search keys in host memory only
 } ann_search_mode;
 
 typedef enum ann_prefill_mode {
@@ -219,6 +221,12 @@ typedef struct ann_search_params {
     int32_t  seed;           // of selectors with random parts. Default 0
     int32_t  n_frozen;       // > 0: cells from here on are not found by search, only in the window, as if an index had
                              // stopped growing; computed naively. Default 0
+    // mode HNSW only
+    int32_t  ef_search;      // cells kept in view, at least top_k, at most 65536; 0: the larger of 320 and top_k. Default 0
+    int32_t  index_m;        // links of a cell, 2..128; 0: 16. Default 0
+    int32_t  index_ef_construction; // cells kept in view while one is linked, 1..4096; 0: 100. Default 0
+    int32_t  index_threads;  // graphs a layer is split into, one thread each, 1..64; 0: physical cores, at most 8. Default 0
+    int32_t  index_min_context; // exact search while the cache holds fewer cells than this. Default 0
     int32_t  reserved_;
 } ann_search_params;
 
@@ -246,7 +254,7 @@ typedef struct ann_context_memory {
     uint32_t n_ctx;          // cells after rounding
     uint64_t k_bytes;
     uint64_t v_bytes;
-    uint64_t search_bytes;   // search keys
+    uint64_t search_bytes;   // search keys, and the index over them (mode HNSW)
     uint64_t compute_bytes;  // graph and output buffers; 0 in an estimate where unknown
     uint64_t model_bytes;
     uint64_t total_bytes;

@@ -32,7 +32,8 @@ internal static class Format
     {
         SearchMode.Off => "search off",
         SearchMode.Dense => "search keys kept, full attention",
-        _ => $"exact search, K {search.TopK} (sinks {search.Sinks}, window {search.Window}) in "
+        _ => (search.Mode == SearchMode.Hnsw ? $"search by index (ef {search.EfSearch})" : "exact search")
+            + $", K {search.TopK} (sinks {search.Sinks}, window {search.Window}) in "
             + $"{search.Layers?.Count ?? 0} layers, {search.Prefill.ToString().ToLowerInvariant()} prefill",
     };
 }

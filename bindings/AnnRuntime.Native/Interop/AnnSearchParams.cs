@@ -18,6 +18,11 @@ internal unsafe struct AnnSearchParams
     public int Selector;
     public int Seed;
     public int NFrozen;
+    public int EfSearch;
+    public int IndexM;
+    public int IndexEfConstruction;
+    public int IndexThreads;
+    public int IndexMinContext;
     public int Reserved;
 
     /// <summary>The library's defaults.</summary>

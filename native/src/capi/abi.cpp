@@ -47,7 +47,9 @@ std::string describe() {
     END
     STRUCT(ann_search_params)
         FIELD(struct_size) FIELD(mode) FIELD(top_k) FIELD(n_sink) FIELD(n_window) FIELD(prefill) FIELD(min_context)
-        FIELD(n_layers) FIELD(layers) FIELD(selector) FIELD(seed) FIELD(n_frozen) FIELD(reserved_)
+        FIELD(n_layers) FIELD(layers) FIELD(selector) FIELD(seed) FIELD(n_frozen)
+        FIELD(ef_search) FIELD(index_m) FIELD(index_ef_construction) FIELD(index_threads)
+        FIELD(index_min_context) FIELD(reserved_)
     END
     STRUCT(ann_context_params)
         FIELD(struct_size) FIELD(n_ctx) FIELD(n_batch) FIELD(n_ubatch) FIELD(n_seq_max) FIELD(n_threads) FIELD(n_threads_batch)

@@ -58,9 +58,34 @@ ggml_type parse_type(const char * name, const char * field, bool search) {
     fail(ANN_ERROR_INVALID_ARGUMENT, "%s is \"%.15s\", expected one of %s", field, name, known.c_str());
 }
 
+namespace {
+
+int32_t physical_cores();
+
+void resolve_index(const ann_search_params & p, llama_ann_params & res) {
+    require_range("search.ef_search", p.ef_search, 0, 1 << 16);
+    require_range("search.index_m", p.index_m, 0, 128);
+    require_range("search.index_ef_construction", p.index_ef_construction, 0, 4096);
+    require_range("search.index_threads", p.index_threads, 0, 64);
+    require_range("search.index_min_context", p.index_min_context, 0, INT32_MAX);
+    res.ef_search             = p.ef_search == 0 ? std::max(320, res.top_k) : p.ef_search;
+    res.index_m               = p.index_m == 0 ? 16 : p.index_m;
+    res.index_ef_construction = p.index_ef_construction == 0 ? 100 : p.index_ef_construction;
+    res.index_threads         = p.index_threads == 0 ? std::min(physical_cores(), 8) : p.index_threads;
+    res.index_min_context     = p.index_min_context;
+    if (res.mode == LLAMA_ANN_MODE_HNSW && res.ef_search < res.top_k) {
+        fail(ANN_ERROR_INVALID_ARGUMENT, "search.ef_search is %d, expected at least search.top_k = %d", res.ef_search, res.top_k);
+    }
+    if (res.index_m == 1) {
+        fail(ANN_ERROR_INVALID_ARGUMENT, "search.index_m is 1, expected 0 or a number from 2 to 128");
+    }
+}
+
+} // namespace
+
 llama_ann_params resolve_search(const llama_model * model, const ann_search_params & p) {
     const llama_ann_model & m = llama_ann_get_model(model);
-    require_range("search.mode", p.mode, ANN_SEARCH_DENSE, ANN_SEARCH_EXACT);
+    require_range("search.mode", p.mode, ANN_SEARCH_DENSE, ANN_SEARCH_HNSW);
     require_range("search.top_k", p.top_k, 0, 1 << 20);
     require_range("search.n_sink", p.n_sink, -1, 1 << 20);
     require_range("search.n_window", p.n_window, -1, 1 << 20);
@@ -71,7 +96,7 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
     require_range("search.n_layers", p.n_layers, -1, (int64_t) m.layers.size());
 
     llama_ann_params res;
-    res.mode          = p.mode == ANN_SEARCH_DENSE ? LLAMA_ANN_MODE_DENSE : LLAMA_ANN_MODE_EXACT;
+    res.mode          = (llama_ann_mode) p.mode;
     res.top_k         = p.top_k == 0 ? m.top_k : p.top_k;
     res.n_sink        = p.n_sink == -1 ? m.n_sink : p.n_sink;
     res.n_window      = p.n_window == -1 ? m.n_window : p.n_window;
@@ -84,6 +109,7 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
         fail(ANN_ERROR_INVALID_ARGUMENT, "search.n_sink + search.n_window is %d + %d, expected at most search.top_k = %d, which counts them",
             res.n_sink, res.n_window, res.top_k);
     }
+    resolve_index(p, res);
     res.layers.assign((size_t) llama_model_n_layer(model), 0);
     if (p.n_layers < 0) {
         for (int32_t il : m.layers) {
@@ -177,7 +203,7 @@ resolved resolve(const llama_model * model, const ann_context_params * params) {
     if (p.search.mode == -1) {
         p.search.mode = m.layers.empty() ? ANN_SEARCH_OFF : ANN_SEARCH_EXACT;
     }
-    require_range("params.search.mode", p.search.mode, ANN_SEARCH_OFF, ANN_SEARCH_EXACT);
+    require_range("params.search.mode", p.search.mode, ANN_SEARCH_OFF, ANN_SEARCH_HNSW);
     r.search = p.search.mode != ANN_SEARCH_OFF;
     if (r.search && m.layers.empty()) {
         fail(ANN_ERROR_UNSUPPORTED, "params.search.mode is %d, but the model file has no search projections", p.search.mode);
@@ -203,6 +229,10 @@ ann_context_memory estimate(const llama_model * model, const resolved & r) {
     res.k_bytes         = cache.k_bytes;
     res.v_bytes         = cache.v_bytes;
     res.search_bytes    = cache.search_bytes;
+    if (r.params.search.mode == ANN_SEARCH_HNSW) {
+        const uint64_t m = r.params.search.index_m == 0 ? 16 : (uint64_t) r.params.search.index_m;
+        res.search_bytes += (8*m + 24)*r.n_ctx*llama_ann_get_model(model).layers.size(); // links of the lowest level, and a little
+    }
     // the mask of one ubatch, its logits, and a few activations: the terms that grow
     res.compute_bytes   = n_ubatch*r.n_ctx*(r.params.flash_attention == 0 ? 4 + 4ull*llama_model_n_head(model) : 2) +
                           n_ubatch*4*(n_vocab + 16ull*llama_model_n_embd(model));
@@ -296,7 +326,7 @@ ann_status ann_context_get_memory(ann_context * context, ann_context_memory * me
         res.n_ctx        = llama_n_ctx(c.ctx);
         res.k_bytes      = cache.k_bytes;
         res.v_bytes      = cache.v_bytes;
-        res.search_bytes = cache.search_bytes;
+        res.search_bytes = cache.search_bytes + cache.index_bytes;
         res.compute_bytes = llama_ann_compute_bytes(c.ctx);
         res.model_bytes  = llama_model_size(c.model.get());
         res.total_bytes  = res.k_bytes + res.v_bytes + res.search_bytes + res.compute_bytes + res.model_bytes;
@@ -352,6 +382,11 @@ ann_status ann_context_get_search(ann_context * context, ann_search_params * par
             res.selector    = p->selector;
             res.seed        = p->seed;
             res.n_frozen    = p->n_frozen;
+            res.ef_search             = p->ef_search;
+            res.index_m               = p->index_m;
+            res.index_ef_construction = p->index_ef_construction;
+            res.index_threads         = p->index_threads;
+            res.index_min_context     = p->index_min_context;
             res.n_layers    = (int32_t) c.search_layers.size();
             res.layers      = c.search_layers.data();
         }

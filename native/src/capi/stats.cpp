@@ -5,6 +5,7 @@
 #include "ggml-ann.h"
 #include "ggml-backend.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 using namespace ann;
@@ -41,7 +42,9 @@ ann_layer_sums * sums_of(ann_context & c, int32_t layer) {
 }
 
 void add_time(ann_context & c, const ggml_tensor * t, uint64_t ns) {
-    if (auto * sums = sums_of(c, layer_of(t, LLAMA_ANN_NODE_TOPK))) {
+    const int32_t searched = std::max({ layer_of(t, LLAMA_ANN_NODE_TOPK), layer_of(t, LLAMA_ANN_NODE_VISIBLE),
+        layer_of(t, LLAMA_ANN_NODE_INSERT) });
+    if (auto * sums = sums_of(c, searched)) {
         sums->search_ns += ns;
         c.search_ns     += ns;
     } else if (layer_of(t, LLAMA_ANN_NODE_MEASURE) >= 0) {
@@ -159,7 +162,9 @@ ann_status ann_context_get_layer_stats(ann_context * context, int32_t layer, ann
         res.n_measured         = sums.n_measured;
         res.mass_sum           = sums.mass;
         res.recall_teacher_sum = sums.recall;
-        res.recall_index_sum   = (double) sums.n_measured; // exact search is its own reference
+        const llama_ann_index_stats index = llama_ann_get_index_stats(c.ctx, layer);
+        // exact search is its own reference, also of the queries that an index did not answer
+        res.recall_index_sum   = (double) sums.n_measured - (double) index.n_measured + index.recall_sum;
         res.search_ns          = sums.search_ns;
         res.attention_ns       = sums.attention_ns;
         write_struct(stats, res, "stats");

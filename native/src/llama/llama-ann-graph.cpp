@@ -17,7 +17,7 @@ const llama_kv_cache_ann_context * ann_context(const llm_graph_context & g) {
 
 // Must depend on nothing but what a reused graph keeps: the ubatch's shape, n_kv and the parameters.
 bool ann_is_sparse(const llama_ann_params & params, const llama_ubatch & ubatch, const llama_cparams & cparams, uint32_t n_kv) {
-    if (params.mode != LLAMA_ANN_MODE_EXACT || !cparams.causal_attn || (int64_t) n_kv < params.min_context) {
+    if (params.mode == LLAMA_ANN_MODE_DENSE || !cparams.causal_attn || (int64_t) n_kv < params.min_context) {
         return false;
     }
     return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);
@@ -131,6 +131,27 @@ ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m
 // (docs/notes/2026-11-25-cpu-kernels.md). A context with search off has another cache and never comes here.
 bool ann_use_dense_op(const ggml_tensor * k) { return ggml_backend_buffer_is_host(k->view_src->buffer); }
 
+// exact, or by the index; depends on shapes, n_kv and parameters only, as a reused graph must
+ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * q, ggml_tensor * k,
+        ggml_tensor * mask, int il) {
+    const auto & params = mctx->get_cache()->get_params();
+    auto * index = params.mode == LLAMA_ANN_MODE_HNSW ? mctx->get_cache()->get_index() : nullptr;
+    const bool few = q->ne[1] <= llama_ann_index::max_queries;
+    if (index && few && k->ne[1] >= params.index_min_context) {
+        if (!g.ann.visible) {
+            g.ann.visible = llama_ann_index::build_visible(g.ctx0, mask);
+            g.cb(g.ann.visible, LLAMA_ANN_NODE_VISIBLE, il);
+        }
+        return index->build_search(g.ctx0, q, k, g.ann.visible, g.ann.inp->always, params.top_k, il);
+    }
+    if (index) {
+        ggml_tensor * insert = index->build_insert(g.ctx0, q->ne[1], il);
+        g.cb(insert, LLAMA_ANN_NODE_INSERT, il);
+        ggml_build_forward_expand(g.gf, insert);
+    }
+    return ggml_ann_topk(g.ctx0, q, k, mask, g.ann.inp->always, params.top_k);
+}
+
 } // namespace
 
 void llama_ann_build_search(const llm_graph_context & g, const llama_layer & layer, ggml_tensor * cur, int il) {
@@ -225,7 +246,7 @@ ggml_tensor * llama_ann_build_attn(
     } else if (params.n_frozen > 0) {
         candidates = ggml_ann_select(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k, GGML_ANN_SELECTOR_DOT, 0, params.n_frozen);
     } else {
-        candidates = ggml_ann_topk(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k);
+        candidates = ann_search(g, mctx, q_search, k_search, mask, il);
     }
     g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
     on_cpu_if_kept_there(candidates);

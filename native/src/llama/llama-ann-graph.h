@@ -21,6 +21,8 @@ struct llama_ann_graph {
     std::map<int, vectors> layers;
 
     llm_graph_input_ann * inp = nullptr;
+
+    ggml_tensor * visible = nullptr; // of searches by index, shared by the layers
 };
 
 // cur: [n_embd, n_tokens], the hidden state that Q, K and V are projected from

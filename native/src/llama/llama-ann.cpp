@@ -96,6 +96,11 @@ bool llama_ann_set_params(llama_context * ctx, const llama_ann_params & params) 
     return kv != nullptr;
 }
 
+llama_ann_index_stats llama_ann_get_index_stats(const llama_context * ctx, int32_t il) {
+    const auto * kv = ann_cache(ctx);
+    return kv && kv->get_index() ? kv->get_index()->stats(il) : llama_ann_index_stats();
+}
+
 llama_ann_counts llama_ann_get_counts(const llama_context * ctx) {
     const auto * kv = ann_cache(ctx);
     return kv ? kv->counts : llama_ann_counts();
@@ -104,6 +109,9 @@ llama_ann_counts llama_ann_get_counts(const llama_context * ctx) {
 void llama_ann_reset_counts(llama_context * ctx) {
     if (const auto * kv = ann_cache(ctx)) {
         kv->counts = {};
+        if (kv->get_index()) {
+            kv->get_index()->reset_stats();
+        }
     }
 }
 
@@ -123,6 +131,7 @@ llama_ann_memory llama_ann_get_memory(const llama_context * ctx) {
         for (uint32_t il : ann->get_twin()->get_layer_ids()) {
             res.search_bytes += ggml_nbytes(ann->get_twin()->get_k_storage((int32_t) il));
         }
+        res.index_bytes = ann->get_index() ? ann->get_index()->memory_bytes() : 0;
     }
     return res;
 }

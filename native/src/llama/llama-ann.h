@@ -9,6 +9,7 @@
 enum llama_ann_mode {
     LLAMA_ANN_MODE_DENSE = 1, // search keys are kept, attention is full
     LLAMA_ANN_MODE_EXACT = 2,
+    LLAMA_ANN_MODE_HNSW  = 3, // exact below index_min_context and for prompts
 };
 
 // What chooses the cells of a searched layer: the projections, or a published way from K alone, for comparison (CPU).
@@ -39,8 +40,29 @@ struct llama_ann_params {
 
     std::vector<uint8_t> layers;   // [n_layer] 1 searched, 0 not; a subset of the model's
 
+    // HNSW
+    int32_t ef_search             = 256;   // cells kept in view, of all shards together; at least top_k
+    int32_t index_m               = 16;
+    int32_t index_ef_construction = 100;
+    int32_t index_threads         = 1;     // graphs of a layer and stream: each is grown and searched by one thread
+    int32_t index_min_context     = 0;     // exact search while the cache (padded) holds fewer cells
+
     bool measure = false;          // add ggml_ann_measure to every searched layer
     bool count   = false;          // keep llama_ann_counts
+};
+
+// Of one layer; zeros without an index.
+struct llama_ann_index_stats {
+    uint64_t n_indexed  = 0; // cells in the graphs
+    uint64_t n_pending  = 0; // cells that are scanned until they are
+    uint64_t n_inserted = 0; // ever
+    uint64_t insert_ns  = 0; // of threads, summed
+    uint64_t n_scored   = 0; // search keys compared
+    uint64_t n_exact    = 0; // searches of a shard that scanned instead
+    uint64_t search_ns  = 0; // of threads, summed
+    uint64_t bytes      = 0;
+    uint64_t n_measured = 0; // queries with recall
+    double   recall_sum = 0; // cells found of those of exact search
 };
 
 // The same for every searched layer: visibility does not depend on the layer.
@@ -68,10 +90,13 @@ LLAMA_API bool llama_ann_set_params(llama_context * ctx, const llama_ann_params 
 LLAMA_API llama_ann_counts llama_ann_get_counts(const llama_context * ctx);
 LLAMA_API void             llama_ann_reset_counts(llama_context * ctx);
 
+LLAMA_API llama_ann_index_stats llama_ann_get_index_stats(const llama_context * ctx, int32_t il);
+
 struct llama_ann_memory {
     size_t k_bytes      = 0;
     size_t v_bytes      = 0;
     size_t search_bytes = 0;
+    size_t index_bytes  = 0;
 };
 // of any context with a plain K/V cache; zeros for another kind of memory
 LLAMA_API llama_ann_memory llama_ann_get_memory(const llama_context * ctx);
@@ -94,5 +119,7 @@ LLAMA_API std::vector<llama_pos> llama_ann_positions(const llama_context * ctx, 
 
 // Prefixes of the names of graph nodes, followed by the layer: "ann_topk-7".
 #define LLAMA_ANN_NODE_TOPK    "ann_topk"
+#define LLAMA_ANN_NODE_VISIBLE "ann_visible"
+#define LLAMA_ANN_NODE_INSERT  "ann_insert"
 #define LLAMA_ANN_NODE_ATTN    "ann_attn"
 #define LLAMA_ANN_NODE_MEASURE "ann_measure"

@@ -55,11 +55,35 @@ llama_kv_cache_ann::llama_kv_cache_ann(const llama_model & model, const llama_me
         0, LLAMA_SWA_TYPE_NONE, nullptr,
         [&model](int32_t il) { return model.ann.has_search(il); }, nullptr, nullptr, "idx_")),
     params(ann),
-    hooked(model.hparams.n_layer_all, false) {}
+    hooked(model.hparams.n_layer_all, false) {
+    set_params(ann);
+}
 
 void llama_kv_cache_ann::set_params(const llama_ann_params & value) {
+    const bool other_graphs = value.index_m != params.index_m || value.index_ef_construction != params.index_ef_construction ||
+        value.index_threads != params.index_threads;
+    if (value.mode == LLAMA_ANN_MODE_HNSW && (!index || other_graphs)) {
+        index = std::make_unique<llama_ann_index>(*twin, value);
+        index->mark_unknown();
+    }
+    if (index) {
+        index->set_params(value);
+    }
     params = value;
     ++generation;
+}
+
+void llama_kv_cache_ann::mark_written(const slot_info & sinfo) {
+    if (!index) {
+        return;
+    }
+    if (has_emptied) {
+        index->mark_emptied();
+        has_emptied = false;
+    }
+    for (size_t s = 0; s < sinfo.n_stream(); ++s) {
+        index->mark_written((uint32_t) sinfo.strm[s], sinfo.idxs[s]);
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -67,6 +91,11 @@ void llama_kv_cache_ann::set_params(const llama_ann_params & value) {
 
 llama_memory_context_ptr llama_kv_cache_ann::init_batch(llama_batch_allocr & balloc, uint32_t n_ubatch, bool embd_all) {
     GGML_UNUSED(embd_all);
+
+    if (index && index->has_failed()) {
+        LLAMA_LOG_ERROR("%s: the index over the search keys ran out of memory; use exact search\n", __func__);
+        return std::make_unique<llama_kv_cache_ann_context>(LLAMA_MEMORY_STATUS_FAILED_PREPARE);
+    }
 
     // as llama_kv_cache::init_batch, with this class's context
     balloc.split_reset();
@@ -146,9 +175,13 @@ void llama_kv_cache_ann::clear(bool data) {
     if (twin) {
         twin->clear(data);
     }
+    if (index) {
+        index->clear();
+    }
 }
 
 bool llama_kv_cache_ann::seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1) {
+    has_emptied = true;
     const bool res = llama_kv_cache::seq_rm(seq_id, p0, p1);
     return res && twin->seq_rm(seq_id, p0, p1);
 }
@@ -156,14 +189,19 @@ bool llama_kv_cache_ann::seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1)
 void llama_kv_cache_ann::seq_cp(llama_seq_id seq_id_src, llama_seq_id seq_id_dst, llama_pos p0, llama_pos p1) {
     llama_kv_cache::seq_cp(seq_id_src, seq_id_dst, p0, p1);
     twin->seq_cp(seq_id_src, seq_id_dst, p0, p1);
+    if (index && get_n_stream() > 1 && seq_id_src != seq_id_dst) {
+        index->copy_stream((uint32_t) seq_id_src, (uint32_t) seq_id_dst); // the whole stream is copied
+    }
 }
 
 void llama_kv_cache_ann::seq_keep(llama_seq_id seq_id) {
+    has_emptied = true;
     llama_kv_cache::seq_keep(seq_id);
     twin->seq_keep(seq_id);
 }
 
 void llama_kv_cache_ann::seq_add(llama_seq_id seq_id, llama_pos p0, llama_pos p1, llama_pos shift) {
+    has_emptied = true; // cells shifted below position 0 are
     llama_kv_cache::seq_add(seq_id, p0, p1, shift);
     twin->seq_add(seq_id, p0, p1, shift);
 }
@@ -203,6 +241,9 @@ private:
 bool llama_kv_cache_ann::apply_shift(llama_context * lctx) const {
     if (ann_model.n_rot == 0) {
         return true; // search keys without position do not change
+    }
+    if (index) {
+        index->mark_shifted();
     }
     auto * sched = lctx->get_sched();
     ggml_backend_sched_reset(sched);
@@ -276,6 +317,11 @@ void llama_kv_cache_ann::state_read(llama_io_read_i & io, llama_seq_id seq_id, l
                 (uint32_t) ann_model.n_embd_search, twin->get_layer_ids().size(), ggml_type_name(twin->type_k())));
         }
         twin->state_read_sinfo(io, seq_id, flags, nullptr, &sinfos);
+        for (const auto & sinfo : sinfos) {
+            if (!sinfo.empty()) {
+                mark_written(sinfo);
+            }
+        }
     } catch (...) {
         state_drop(seq_id); // half-restored caches would disagree about their cells
         throw;
@@ -408,6 +454,7 @@ bool llama_kv_cache_ann::fill_random(uint32_t n, uint64_t seed) {
     }
     apply_ubatch(sinfo, ubatch);
     twin->apply_ubatch(sinfo, ubatch);
+    mark_written(sinfo);
 
     ggml_init_params ip = { ggml_tensor_overhead()*8, nullptr, true };
     for (uint32_t il : get_layer_ids()) {
@@ -417,6 +464,9 @@ bool llama_kv_cache_ann::fill_random(uint32_t n, uint64_t seed) {
         if (ann_model.has_search((int32_t) il)) {
             ann_fill_tensor(twin->get_k_storage((int32_t) il), n, rng);
         }
+    }
+    if (index) {
+        index->build(params.index_threads);
     }
     return true;
 }
@@ -442,5 +492,8 @@ bool llama_kv_cache_ann_context::next() {
 
 bool llama_kv_cache_ann_context::apply() {
     const bool res = llama_kv_cache_context::apply();
+    if (res && !sinfos.empty()) {
+        kv->mark_written(get_sinfo());
+    }
     return ctx_twin->apply() && res;
 }

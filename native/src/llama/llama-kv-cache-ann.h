@@ -2,6 +2,7 @@
 #pragma once
 
 #include "llama-ann.h"
+#include "llama-ann-index.h"
 #include "llama-kv-cache.h"
 
 // A llama_kv_cache (K and V, as ever) that owns a second one, the twin: one head of n_embd_search dims, no V, for the
@@ -40,7 +41,12 @@ public:
     const llama_ann_params & get_params() const { return params; }
     uint64_t                 get_generation() const { return generation; } // changes with the parameters
 
-    void set_params(const llama_ann_params & value);
+    void set_params(const llama_ann_params & value); // may make the index
+
+    llama_ann_index * get_index() const { return index.get(); } // null: no mode has needed it yet
+
+    // The cells of a ubatch, as they were placed: to be indexed.
+    void mark_written(const slot_info & sinfo);
 
     mutable llama_ann_counts counts;
 
@@ -67,6 +73,9 @@ private:
     llama_hparams hparams_twin; // the twin keeps a reference to it
 
     std::unique_ptr<llama_kv_cache> twin;
+
+    std::unique_ptr<llama_ann_index> index;
+    bool                             has_emptied = false; // since the last ubatch, perhaps
 
     llama_ann_params params;
     uint64_t         generation = 0;

@@ -8,8 +8,12 @@ internal sealed class SearchArguments
     private readonly Option<string?> _mode = Make.Choice(
         "--ann",
         "off: attention of unpatched llama.cpp. dense: search keys are kept, attention is full. exact: the top-k cells by "
-        + "exact search. Default: exact for a model with search projections, else off.",
-        "off", "dense", "exact");
+        + "exact search. hnsw: generated tokens search an index instead, which is approximate. Default: exact for a model "
+        + "with search projections, else off.",
+        "off", "dense", "exact", "hnsw");
+
+    private readonly Option<int?> _efSearch = Make.Integer(
+        "--ef-search", "With --ann hnsw: cells kept in view by a search, at least top-k. Default: 320.", 1);
 
     private readonly Option<int?> _topK = Make.Integer(
         "--top-k", "Cells attended to per query and layer, sinks and window included. Default: the file's.", 1);
@@ -35,6 +39,7 @@ internal sealed class SearchArguments
         {
             command.Options.Add(_mode);
             command.Options.Add(_topK);
+            command.Options.Add(_efSearch);
         }
 
         command.Options.Add(_sinks);
@@ -48,6 +53,7 @@ internal sealed class SearchArguments
     {
         Mode = parse.GetResult(_mode) is null ? null : Enum.Parse<SearchMode>(parse.GetValue(_mode)!, ignoreCase: true),
         TopK = parse.GetResult(_topK) is null ? null : parse.GetValue(_topK),
+        EfSearch = parse.GetResult(_efSearch) is null ? null : parse.GetValue(_efSearch),
         Sinks = parse.GetValue(_sinks),
         Window = parse.GetValue(_window),
         Prefill = parse.GetValue(_prefill) == "dense" ? PrefillMode.Dense : PrefillMode.Sparse,

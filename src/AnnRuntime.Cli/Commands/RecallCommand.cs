@@ -15,9 +15,10 @@ internal static class RecallCommand
         Option<int> seed = Make.Integer("--seed", "Seed of the first prompt.", 0, int.MaxValue, 1);
         Option<string[]> modes = Make.Choices(
             "--modes",
-            "off: attention of unpatched llama.cpp. dense: search keys kept, full attention. exact: exact search.",
-            ["off", "dense", "exact"], ["off", "exact"]);
-        Option<IReadOnlyList<int>?> topK = Make.Integers("--top-k", "K of the mode exact, each is a variant. Default: the file's.", 1);
+            "off: attention of unpatched llama.cpp. dense: search keys kept, full attention. exact: exact search. "
+            + "hnsw: search by index.",
+            ["off", "dense", "exact", "hnsw"], ["off", "exact"]);
+        Option<IReadOnlyList<int>?> topK = Make.Integers("--top-k", "K of the modes exact and hnsw, each is a variant. Default: the file's.", 1);
         string[] positions = [.. Enum.GetNames<NeedlePosition>().Select(name => name.ToLowerInvariant())];
         Option<string[]> needles = Make.Choices(
             "--needles", "Where the password stands in the text.", positions, positions);

@@ -13,7 +13,7 @@ internal sealed record RecallVariant(string Name, SearchOptions Search)
         foreach (string mode in modes)
         {
             SearchMode parsed = Enum.Parse<SearchMode>(mode, ignoreCase: true);
-            if (parsed != SearchMode.Exact)
+            if (parsed is SearchMode.Off or SearchMode.Dense)
             {
                 variants.Add(new RecallVariant(mode, new SearchOptions { Mode = parsed }));
                 continue;

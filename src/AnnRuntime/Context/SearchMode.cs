@@ -11,4 +11,10 @@ public enum SearchMode
 
     /// <summary>The top-k cells by exact search over all visible cells.</summary>
     Exact = 2,
+
+    /// <summary>
+    /// The top-k cells by an index (HNSW), which is approximate: generated tokens search the index, the tokens of a prompt
+    /// search exactly and enter it. Search keys in host memory only.
+    /// </summary>
+    Hnsw = 3,
 }

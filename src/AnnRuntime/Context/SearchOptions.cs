@@ -17,7 +17,7 @@ public sealed record SearchOptions
         init => field = value is null || Enum.IsDefined(value.Value)
             ? value
             : throw new ArgumentOutOfRangeException(
-                nameof(Mode), value, $"Mode is {(int)value.Value}; it must be off (0), dense (1) or exact (2).");
+                nameof(Mode), value, $"Mode is {(int)value.Value}; it must be off (0), dense (1), exact (2) or hnsw (3).");
     }
 
     /// <summary>All cells attended to, sinks and window included. Default null: the file's K.</summary>
@@ -88,6 +88,25 @@ public sealed record SearchOptions
     /// <summary>Searched layers, a subset of the file's. Default null: all of the file's. Empty: none.</summary>
     public IReadOnlyList<int>? Layers { get; init; }
 
+    /// <summary>
+    /// Cells that a search by index keeps in view, at least top-k: more finds more and takes longer. Default null: 320, or
+    /// top-k where that is more.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Less than 1.</exception>
+    public int? EfSearch
+    {
+        get;
+        init => field = AtLeast(value, 1, nameof(EfSearch));
+    }
+
+    /// <summary>With mode hnsw, search is exact while the cache holds fewer cells than this. Default 0.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int IndexMinContext
+    {
+        get;
+        init => field = AtLeast(value, 0, nameof(IndexMinContext))!.Value;
+    }
+
     /// <summary>The native form, layers apart.</summary>
     internal AnnSearchParams ToNative()
     {
@@ -105,6 +124,8 @@ public sealed record SearchOptions
         native.Selector = (int)Selector;
         native.Seed = Seed;
         native.NFrozen = FrozenCells;
+        native.EfSearch = EfSearch ?? 0;
+        native.IndexMinContext = IndexMinContext;
         return native;
     }
 
@@ -120,6 +141,8 @@ public sealed record SearchOptions
         Selector = (CellSelector)native.Selector,
         Seed = native.Seed,
         FrozenCells = native.NFrozen,
+        EfSearch = native.Mode == (int)SearchMode.Hnsw ? native.EfSearch : null,
+        IndexMinContext = native.IndexMinContext,
         Layers = layers,
     };
 
