@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text;
 using System.Threading.Channels;
 
 namespace AnnRuntime;
@@ -15,11 +14,7 @@ internal sealed class GenerationLoop(
     ChannelWriter<GeneratedToken> output,
     CancellationToken cancellationToken)
 {
-    private readonly Tokenizer _tokenizer = context.Model.Tokenizer;
-    private readonly TokenDecoder _decoder = new();
-    private readonly StopScanner _stops = new(options.StopStrings);
-    private readonly StringBuilder _text = new();
-    private readonly List<int> _tokens = [];
+    private readonly AnswerBuilder _answer = new(context.Model.Tokenizer, options);
     private readonly Stopwatch _decodeTime = new();
     private readonly Stopwatch _promptTime = new();
     private int _cached;
@@ -45,15 +40,15 @@ internal sealed class GenerationLoop(
 
     /// <summary>What came out, also of a generation that was cancelled or failed.</summary>
     public GenerationResult ToResult() => new(
-        _text.ToString(),
-        _tokens,
+        _answer.Text,
+        _answer.Tokens,
         FinishReason,
         new GenerationTimings
         {
             PromptTokens = prompt.Length,
             CachedTokens = _cached,
             PromptTime = _promptTime.Elapsed,
-            GeneratedTokens = _tokens.Count,
+            GeneratedTokens = _answer.Tokens.Count,
             DecodeSteps = _steps,
             DecodeTime = _decodeTime.Elapsed,
         },
@@ -123,30 +118,9 @@ internal sealed class GenerationLoop(
         }
     }
 
-    // sends a token on; the last one carries all text that was held back
     private FinishReason? Emit(int token)
     {
-        bool ends = _tokenizer.IsEndOfGeneration(token) && !options.IgnoreEndOfGeneration;
-        string text = "";
-        if (!ends || options.ShowSpecial)
-        {
-            text = _stops.Append(_decoder.Append(_tokenizer.GetBytes(token, options.ShowSpecial)));
-        }
-
-        FinishReason? reason =
-            _stops.Found is not null ? AnnRuntime.FinishReason.StopString
-            : ends ? AnnRuntime.FinishReason.EndOfGeneration
-            : _tokens.Count + 1 >= options.MaxTokens ? AnnRuntime.FinishReason.MaxTokens
-            : history.Count + 1 > context.SequenceLength ? AnnRuntime.FinishReason.ContextFull
-            : null;
-        if (reason is not null && reason != AnnRuntime.FinishReason.StopString)
-        {
-            text += _stops.Append(_decoder.Flush()) + _stops.Flush();
-        }
-
-        _text.Append(text);
-        var generated = new GeneratedToken(token, text, _tokens.Count);
-        _tokens.Add(token);
+        GeneratedToken generated = _answer.Add(token, history.Count + 1 > context.SequenceLength, out FinishReason? reason);
         if (!output.TryWrite(generated))
         {
             output.WriteAsync(generated, cancellationToken).AsTask().GetAwaiter().GetResult();

@@ -13,4 +13,8 @@ public sealed record GenerationResult(
     IReadOnlyList<int> Tokens,
     FinishReason FinishReason,
     GenerationTimings Timings,
-    RetrievalStatistics? Retrieval);
+    RetrievalStatistics? Retrieval)
+{
+    /// <summary>Tokens that were forgotten to make room (<see cref="OverflowPolicy.Shift"/>).</summary>
+    public int ForgottenTokens { get; init; }
+}
