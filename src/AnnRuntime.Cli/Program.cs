@@ -13,6 +13,7 @@ internal static class Program
         InspectCommand.Create,
         GenerateCommand.Create,
         ChatCommand.Create,
+        ServeCommand.Create,
         RecallCommand.Create,
         EvalCommand.Create,
         TokenizeCommand.Create,

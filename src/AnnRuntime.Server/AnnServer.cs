@@ -1,0 +1,166 @@
+using System.Reflection;
+using System.Security.Cryptography;
+using System.Text;
+using AnnRuntime.Server.Endpoints;
+using AnnRuntime.Server.Protocol;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Http;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.AspNetCore.Routing;
+
+namespace AnnRuntime.Server;
+
+/// <summary>The endpoints of an engine. They read and write without reflection, so a trimmed program may host them.</summary>
+public static class AnnServer
+{
+    /// <summary>Maps /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /health, /metrics, /slots and the page at /.</summary>
+    /// <param name="app">The application.</param>
+    /// <param name="engine">The engine; the application does not dispose it.</param>
+    /// <param name="options">Default: no keys, 1024 tokens an answer, 16 MiB a body, 10 minutes a request.</param>
+    public static void MapAnnRuntime(this IEndpointRouteBuilder app, GenerationEngine engine, ServerOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        ArgumentNullException.ThrowIfNull(engine);
+        options ??= new ServerOptions();
+        byte[][] keys = [.. options.ApiKeys.Select(Encoding.UTF8.GetBytes)];
+
+        void Map(string method, string path, RequestDelegate body, bool open = false) => app.MapMethods(
+            path, [method], (RequestDelegate)(http => GuardAsync(http, body, open ? [] : keys, options)));
+
+        Map("GET", "/", PageAsync, open: true);
+        Map("GET", "/health", http => HealthAsync(http, engine), open: true);
+        Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine, options));
+        Map("POST", "/v1/completions", http => CompleteAsync(http, engine, options));
+        Map("GET", "/v1/models", http => ModelsAsync(http, engine, options));
+        Map("POST", "/tokenize", http => TokenizeAsync(http, engine));
+        Map("POST", "/detokenize", http => DetokenizeAsync(http, engine));
+        Map("GET", "/slots", http => HttpJson.WriteAsync(http, engine.Slots, ServerJson.Default.IReadOnlyListSlotStatus));
+        Map("GET", "/metrics", http =>
+        {
+            http.Response.ContentType = "text/plain; version=0.0.4";
+            return http.Response.WriteAsync(PrometheusText.Write(engine.GetMetrics()));
+        });
+        app.MapFallback((RequestDelegate)(http => GuardAsync(
+            http,
+            _ => throw new ApiException(404, $"There is no {http.Request.Method} {http.Request.Path}.", "invalid_request_error", "not_found"),
+            [], options)));
+    }
+
+    internal static string ModelName(GenerationEngine engine, ServerOptions options) =>
+        options.ModelName ?? Path.GetFileNameWithoutExtension(engine.Model.Path);
+
+    private static async Task GuardAsync(HttpContext http, RequestDelegate body, byte[][] keys, ServerOptions options)
+    {
+        try
+        {
+            if (keys.Length > 0 && !IsAllowed(http, keys))
+            {
+                throw new ApiException(401, "The API key is missing or wrong.", "authentication_error", "invalid_api_key");
+            }
+
+            if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            {
+                limit.MaxRequestBodySize = options.MaxBodyBytes;
+            }
+
+            await body(http);
+        }
+        catch (Exception) when (http.RequestAborted.IsCancellationRequested || http.Response.HasStarted)
+        {
+            http.Abort(); // nobody reads, or half an answer is out
+        }
+        catch (Exception exception)
+        {
+            ApiException error = ApiException.From(exception);
+            http.Response.StatusCode = error.Status;
+            if (error.Status == StatusCodes.Status429TooManyRequests)
+            {
+                http.Response.Headers.RetryAfter = "1";
+            }
+
+            await HttpJson.WriteAsync(http, error.Body, ServerJson.Default.ErrorResponse);
+        }
+    }
+
+    private static bool IsAllowed(HttpContext http, byte[][] keys)
+    {
+        const string Scheme = "Bearer ";
+        string header = http.Request.Headers.Authorization.ToString();
+        if (!header.StartsWith(Scheme, StringComparison.OrdinalIgnoreCase))
+        {
+            return false;
+        }
+
+        byte[] given = Encoding.UTF8.GetBytes(header[Scheme.Length..].Trim());
+        return keys.Aggregate(false, (found, key) => CryptographicOperations.FixedTimeEquals(key, given) | found);
+    }
+
+    private static async Task ChatAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
+    {
+        ChatCompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.ChatCompletionRequest);
+        ChatPrompt prompt = engine.Model.ChatTemplate.Apply(RequestMapper.Messages(request.Messages), RequestMapper.Chat(request));
+        var template = new GenerationOptions
+        {
+            StopStrings = prompt.Stops,
+            ShowSpecial = prompt.PreservedTokens.Count > 0,
+            Sampling = new SamplingOptions
+            {
+                Grammar = prompt.Grammar.Length > 0 && !prompt.GrammarLazy ? prompt.Grammar : null,
+            },
+        };
+        GenerationRequest engineRequest = RequestMapper.ToEngine(
+            request, engine.Model.Tokenizer.Tokenize(prompt.Prompt), template, options);
+        await new Answering(engine, options, new ChatFormat(prompt), request).RunAsync(http, engineRequest);
+    }
+
+    private static async Task CompleteAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
+    {
+        CompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.CompletionRequest);
+        IReadOnlyList<int> prompt = RequestMapper.Prompt(request.Prompt, engine.Model.Tokenizer);
+        GenerationRequest engineRequest = RequestMapper.ToEngine(request, prompt, new GenerationOptions(), options);
+        await new Answering(engine, options, new TextFormat(), request).RunAsync(http, engineRequest);
+    }
+
+    private static Task ModelsAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
+    {
+        ModelInfo info = engine.Model.Info;
+        var meta = new ModelMeta(
+            info.VocabularySize, info.TrainingLength, engine.SequenceLength, info.EmbeddingLength, info.Parameters, info.SizeBytes,
+            engine.Search.Mode!.Value.ToString().ToLowerInvariant(), engine.Search.TopK, engine.Model.SearchedLayers);
+        var entry = new ModelEntry(
+            ModelName(engine, options), "model", new DateTimeOffset(File.GetLastWriteTimeUtc(engine.Model.Path)).ToUnixTimeSeconds(),
+            "ann-runtime", meta);
+        return HttpJson.WriteAsync(http, new ModelList("list", [entry]), ServerJson.Default.ModelList);
+    }
+
+    private static async Task TokenizeAsync(HttpContext http, GenerationEngine engine)
+    {
+        TokenizeRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.TokenizeRequest);
+        string text = request.Content ?? throw ApiException.Invalid("content is missing.", "content");
+        int[] tokens = engine.Model.Tokenizer.Tokenize(text, request.AddSpecial);
+        await HttpJson.WriteAsync(http, new TokenizeResponse(tokens), ServerJson.Default.TokenizeResponse);
+    }
+
+    private static async Task DetokenizeAsync(HttpContext http, GenerationEngine engine)
+    {
+        DetokenizeRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.DetokenizeRequest);
+        IReadOnlyList<int> tokens = request.Tokens ?? throw ApiException.Invalid("tokens is missing.", "tokens");
+        string text = engine.Model.Tokenizer.Detokenize([.. tokens], special: true);
+        await HttpJson.WriteAsync(http, new DetokenizeResponse(text), ServerJson.Default.DetokenizeResponse);
+    }
+
+    private static Task HealthAsync(HttpContext http, GenerationEngine engine)
+    {
+        http.Response.StatusCode = engine.IsDraining ? 503 : 200;
+        return HttpJson.WriteAsync(http, new Health(engine.IsDraining ? "shutting down" : "ok"), ServerJson.Default.Health);
+    }
+
+    private static async Task PageAsync(HttpContext http)
+    {
+        http.Response.ContentType = "text/html; charset=utf-8";
+        http.Response.Headers.ContentSecurityPolicy =
+            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
+        await using Stream page = Assembly.GetExecutingAssembly().GetManifestResourceStream("index.html")!;
+        await page.CopyToAsync(http.Response.Body, http.RequestAborted);
+    }
+}
