@@ -509,6 +509,8 @@ typedef struct ann_sampler_params {
     const int32_t * logit_bias_tokens;
     const float   * logit_bias_values;
     const char    * grammar;    // GBNF, root symbol "root"; NULL: none
+    const char    * grammar_prefix; // text that the grammar begins with and the prompt ends with (the "generation_prompt"
+                                // of ann_chat_apply); special tokens are recognised. NULL: none
 } ann_sampler_params;
 
 ANN_API void       ann_sampler_params_default(ann_sampler_params * params);

@@ -48,6 +48,7 @@ internal static class ChatRequestMapper
     {
         GenerationRequest basis = template ?? new GenerationRequest { Prompt = tokens };
         SamplingOptions sampling = basis.Options.Sampling;
+        bool enforced = prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
         return basis with
         {
             Prompt = tokens,
@@ -58,7 +59,8 @@ internal static class ChatRequestMapper
                 ShowSpecial = prompt.PreservedTokens.Count > 0,
                 Sampling = sampling with
                 {
-                    Grammar = prompt.Grammar.Length > 0 && !prompt.GrammarLazy ? prompt.Grammar : sampling.Grammar,
+                    Grammar = enforced ? prompt.Grammar : sampling.Grammar,
+                    GrammarPrefix = enforced ? prompt.GenerationPrompt : sampling.GrammarPrefix,
                     Temperature = options?.Temperature ?? sampling.Temperature,
                     TopP = options?.TopP ?? sampling.TopP,
                     TopK = options?.TopK ?? sampling.TopK,

@@ -99,13 +99,15 @@ public static class AnnServer
     {
         ChatCompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.ChatCompletionRequest);
         ChatPrompt prompt = engine.Model.ChatTemplate.Apply(RequestMapper.Messages(request.Messages), RequestMapper.Chat(request));
+        bool enforced = prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
         var template = new GenerationOptions
         {
             StopStrings = prompt.Stops,
             ShowSpecial = prompt.PreservedTokens.Count > 0,
             Sampling = new SamplingOptions
             {
-                Grammar = prompt.Grammar.Length > 0 && !prompt.GrammarLazy ? prompt.Grammar : null,
+                Grammar = enforced ? prompt.Grammar : null,
+                GrammarPrefix = enforced ? prompt.GenerationPrompt : null,
             },
         };
         GenerationRequest engineRequest = RequestMapper.ToEngine(

@@ -79,6 +79,7 @@ internal static class RequestMapper
     private static SamplingOptions Sampling(GenerationParameters from, SamplingOptions template) => new()
     {
         Grammar = from.Grammar ?? template.Grammar,
+        GrammarPrefix = from.Grammar is null ? template.GrammarPrefix : null,
         Temperature = from.Temperature ?? template.Temperature,
         TopP = from.TopP ?? template.TopP,
         TopK = from.TopK ?? template.TopK,

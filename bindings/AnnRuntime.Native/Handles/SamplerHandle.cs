@@ -13,22 +13,26 @@ internal sealed unsafe class SamplerHandle() : SafeHandleZeroOrMinusOneIsInvalid
     /// <param name="biasTokens">Tokens whose logits are changed.</param>
     /// <param name="biasValues">What is added to each of them.</param>
     /// <param name="grammar">GBNF, or null.</param>
+    /// <param name="grammarPrefix">What the grammar begins with and the prompt ends with, or null.</param>
     public static SamplerHandle Create(
         ModelHandle model, AnnSamplerParams parameters, ReadOnlySpan<int> biasTokens, ReadOnlySpan<float> biasValues,
-        string? grammar)
+        string? grammar, string? grammarPrefix)
     {
         byte[]? utf8 = grammar is null ? null : NativeText.ToZeroTerminated(grammar, nameof(grammar));
+        byte[]? prefixUtf8 = grammarPrefix is null ? null : NativeText.ToZeroTerminated(grammarPrefix, nameof(grammarPrefix));
         AnnError error = AnnError.New();
         SamplerHandle sampler;
         AnnStatus status;
         fixed (int* tokens = biasTokens)
         fixed (float* values = biasValues)
         fixed (byte* rules = utf8)
+        fixed (byte* prefix = prefixUtf8)
         {
             parameters.NLogitBias = biasTokens.Length;
             parameters.LogitBiasTokens = tokens;
             parameters.LogitBiasValues = values;
             parameters.Grammar = rules;
+            parameters.GrammarPrefix = prefix;
             status = NativeMethods.SamplerCreate(model, ref parameters, out sampler, ref error);
         }
 

@@ -29,6 +29,7 @@ internal unsafe struct AnnSamplerParams
     public int* LogitBiasTokens;
     public float* LogitBiasValues;
     public byte* Grammar;
+    public byte* GrammarPrefix;
 
     /// <summary>The library's defaults.</summary>
     public static AnnSamplerParams Default()

@@ -63,7 +63,8 @@ struct ann_context {
 struct ann_sampler {
     std::shared_ptr<llama_model> model;
     llama_sampler * chain   = nullptr;
-    llama_sampler * grammar = nullptr; // in the chain; not advanced by prompt tokens
+    llama_sampler * grammar = nullptr; // in the chain; not advanced by prompt tokens but those of its prefix
+    std::vector<llama_token> grammar_prefix;
 
     ~ann_sampler() { llama_sampler_free(chain); }
 };

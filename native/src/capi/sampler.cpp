@@ -2,6 +2,9 @@
 
 #include "objects.h"
 
+#include "common.h"
+
+#include <cctype>
 #include <cmath>
 
 using namespace ann;
@@ -58,6 +61,28 @@ static void check(const ann_sampler_params & p, int32_t n_vocab) {
     }
 }
 
+// The tokens of the text; without the space that some tokenizers put before it.
+static std::vector<llama_token> tokenize_prefix(const llama_vocab * vocab, const std::string & text) {
+    std::vector<llama_token> tokens = common_tokenize(vocab, text, false, true);
+    if (!tokens.empty() && !std::isspace((unsigned char) text[0])) {
+        const std::string first = common_token_to_piece(vocab, tokens[0], true);
+        if (!first.empty() && std::isspace((unsigned char) first[0])) {
+            tokens.erase(tokens.begin());
+        }
+    }
+    return tokens;
+}
+
+static void advance_grammar(ann_sampler & s) {
+    try {
+        for (llama_token token : s.grammar_prefix) {
+            llama_sampler_accept(s.grammar, token);
+        }
+    } catch (const std::exception & e) {
+        fail(ANN_ERROR_INVALID_ARGUMENT, "params.grammar does not begin with params.grammar_prefix: %s", e.what());
+    }
+}
+
 static void build_chain(ann_sampler & s, const ann_sampler_params & p) {
     const llama_vocab * vocab = llama_model_get_vocab(s.model.get());
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
@@ -78,6 +103,10 @@ static void build_chain(ann_sampler & s, const ann_sampler_params & p) {
             fail(ANN_ERROR_INVALID_ARGUMENT, "params.grammar is not a valid GBNF grammar: %s", log.reason("it does not parse").c_str());
         }
         add(s.grammar);
+        if (p.grammar_prefix) {
+            s.grammar_prefix = tokenize_prefix(vocab, require_text(p.grammar_prefix, "params.grammar_prefix"));
+            advance_grammar(s);
+        }
     }
     add(llama_sampler_init_penalties(n_vocab, p.penalty_last_n, p.penalty_repeat, p.penalty_frequency, p.penalty_presence));
     if (p.dry_multiplier > 0.0f) {
@@ -143,5 +172,9 @@ ann_status ann_sampler_accept(ann_sampler * sampler, int32_t token, ann_error * 
 }
 
 ann_status ann_sampler_reset(ann_sampler * sampler, ann_error * error) {
-    return guard(error, [&] { llama_sampler_reset(require(sampler, "sampler").chain); });
+    return guard(error, [&] {
+        ann_sampler & s = require(sampler, "sampler");
+        llama_sampler_reset(s.chain);
+        advance_grammar(s);
+    });
 }

@@ -11,6 +11,9 @@ public sealed record ChatPrompt
     /// <summary>A grammar that the answer has to follow, empty for none.</summary>
     public string Grammar { get; init; } = "";
 
+    /// <summary>The end of the prompt, with which the grammar begins.</summary>
+    public string GenerationPrompt { get; init; } = "";
+
     /// <summary>Whether the grammar begins only with a tool call.</summary>
     public bool GrammarLazy { get; init; }
 

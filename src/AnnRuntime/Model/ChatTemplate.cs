@@ -14,7 +14,9 @@ public sealed class ChatTemplate
     /// <param name="messages">The conversation, at least one message.</param>
     /// <param name="options">Default: the prompt ends where the assistant's answer begins.</param>
     /// <exception cref="ArgumentException">No messages, or some that the template refuses.</exception>
-    /// <exception cref="UnsupportedModelException">The model has no template.</exception>
+    /// <exception cref="UnsupportedModelException">
+    /// The model has no template, or a tool call is required and its template has no form for one.
+    /// </exception>
     public ChatPrompt Apply(IReadOnlyList<ChatMessage> messages, ChatOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(messages);
@@ -37,6 +39,13 @@ public sealed class ChatTemplate
         string applied = _model.Handle.ApplyChat(JsonSerializer.Serialize(request, AnnJsonContext.Default.ChatRequest));
         ChatPrompt prompt = JsonSerializer.Deserialize(applied, AnnJsonContext.Default.ChatPrompt)
             ?? throw new AnnRuntimeException("The native library applied the chat template to null.");
+        if (options.ToolChoice == "required" && options.Tools is { Count: > 0 } && prompt.Grammar.Length == 0)
+        {
+            throw new UnsupportedModelException(
+                "A tool call is required, but the chat template of the model has no form for tool calls. "
+                + "Leave the choice to the model (auto), or take a model whose template knows tools.");
+        }
+
         return prompt with { Applied = applied };
     }
 

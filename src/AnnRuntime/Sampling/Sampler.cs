@@ -11,14 +11,16 @@ public sealed class Sampler : IDisposable
     /// <summary>Creates a chain.</summary>
     /// <param name="model">The model whose tokens are sampled.</param>
     /// <param name="options">Default: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, random seed.</param>
-    /// <exception cref="ArgumentException">A grammar that cannot be parsed, or a bias of an unknown token.</exception>
+    /// <exception cref="ArgumentException">
+    /// A grammar that cannot be parsed or does not begin with its prefix, or a bias of an unknown token.
+    /// </exception>
     public Sampler(AnnModel model, SamplingOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         options ??= new SamplingOptions();
         int[] tokens = [.. options.LogitBias?.Keys ?? []];
         float[] values = [.. options.LogitBias?.Values ?? []];
-        _handle = SamplerHandle.Create(model.Handle, options.ToNative(), tokens, values, options.Grammar);
+        _handle = SamplerHandle.Create(model.Handle, options.ToNative(), tokens, values, options.Grammar, options.GrammarPrefix);
     }
 
     private SamplerHandle Handle

@@ -140,6 +140,12 @@ public sealed record SamplingOptions
     /// <summary>A GBNF grammar with the root symbol "root". Default none.</summary>
     public string? Grammar { get; init; }
 
+    /// <summary>
+    /// Text that the grammar begins with and that the prompt ends with: <see cref="ChatPrompt.GenerationPrompt"/> for a
+    /// grammar of a chat template. Default none.
+    /// </summary>
+    public string? GrammarPrefix { get; init; }
+
     /// <summary>Whether the tokens of the prompt change the choice.</summary>
     internal bool LooksBack =>
         PenaltyWindow > 0
