@@ -139,6 +139,12 @@ ann_status ann_context_decode(ann_context * context, const ann_batch * batch, an
             }
             fail(ANN_ERROR_INTERNAL, "llama_decode failed (%d): %s", rc, log.reason("no reason given").c_str());
         }
+        if (llama_ann_index_has_failed(c.ctx)) {
+            c.outputs.clear();
+            remove_batch(c, a);
+            fail(ANN_ERROR_OUT_OF_MEMORY, "the index over the search keys ran out of memory; the %zu tokens of the batch are not in "
+                "the cache. Clear the context, or create one with exact search", a.tokens.size());
+        }
         c.n_decode  += 1;
         c.n_tokens  += a.tokens.size();
         c.decode_ns += now_ns() - start;

@@ -156,6 +156,7 @@ void llama_ann_index::copy_stream(uint32_t src, uint32_t dst) {
 }
 
 void llama_ann_index::clear() {
+    failed = false;
     for (auto & [il, l] : layers) {
         for (auto & set : l->sets) {
             set.clear();

@@ -60,7 +60,7 @@ public:
 
     size_t memory_bytes() const;
 
-    // true once an op ran out of memory
+    // true once an op ran out of memory, until clear()
     bool has_failed() const { return failed.load(); }
 
 private:

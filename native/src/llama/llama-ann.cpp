@@ -101,6 +101,11 @@ llama_ann_index_stats llama_ann_get_index_stats(const llama_context * ctx, int32
     return kv && kv->get_index() ? kv->get_index()->stats(il) : llama_ann_index_stats();
 }
 
+bool llama_ann_index_has_failed(const llama_context * ctx) {
+    const auto * kv = ann_cache(ctx);
+    return kv && kv->get_index() && kv->get_index()->has_failed();
+}
+
 llama_ann_counts llama_ann_get_counts(const llama_context * ctx) {
     const auto * kv = ann_cache(ctx);
     return kv ? kv->counts : llama_ann_counts();

@@ -91,6 +91,8 @@ LLAMA_API llama_ann_counts llama_ann_get_counts(const llama_context * ctx);
 LLAMA_API void             llama_ann_reset_counts(llama_context * ctx);
 
 LLAMA_API llama_ann_index_stats llama_ann_get_index_stats(const llama_context * ctx, int32_t il);
+// true once the index ran out of memory: what was decoded then attended to nothing. Clearing the memory makes it usable again
+LLAMA_API bool llama_ann_index_has_failed(const llama_context * ctx);
 
 struct llama_ann_memory {
     size_t k_bytes      = 0;
