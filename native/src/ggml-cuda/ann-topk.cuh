@@ -1,0 +1,45 @@
+// What the kernels of GGML_ANN_TOPK share: sizes, and the arguments of a launch. Included by ann-topk.cu alone.
+#pragma once
+
+#include "ann-cuda.cuh"
+#include "ann-device.cuh"
+
+namespace {
+
+constexpr int N_BINS    = 4096; // upper 12 bits: sign, exponent, 3 bits of the mantissa
+constexpr int BIN_SHIFT = 20;
+constexpr int N_SCORES  = 256;  // threads of the scores kernels
+constexpr int N_BEST    = 4096; // most cells of one query
+constexpr int N_CAND    = 8192; // cells listed of the bin that the last place falls in; beyond: read from the row
+constexpr int N_RANKED  = 1024; // candidates that are ranked by comparing all with all; more go digit by digit
+constexpr int N_FEW     = 16;   // rows up to which the scores kernel counts bins
+#if defined(ANN_EMULATED)
+constexpr int64_t N_GROUP_KEYS = 1 << 15; // small enough for tests to have several groups
+#else
+constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of select_best for nearly every multiprocessor
+#endif
+
+struct topk_args {
+    const char * q;
+    const char * k;
+    const char * mask;
+    const char * always; // may be null
+    int32_t    * dst;
+
+    int64_t nbq1, nbq3, nbk1, nbk3, nbm1, nbm3, nba1, nba3;
+    bool    mask_f32;
+    int     d, n_kv, n_tokens, n_top_k, n_always;
+
+    // rows of one launch: tokens [t0, t0 + n_t) of streams s0 ...; its row r is token t0 + r % n_t of stream s0 + r/n_t
+    int s0, t0, n_t;
+    int n_per_block; // cells
+
+    int64_t              n_stride; // cells of a row of keys
+    uint32_t           * keys;     // [rows][n_stride]
+    uint32_t           * bins;     // [rows][N_BINS], zeroed; null for many rows
+    int32_t            * sure;     // [rows][n_top_k]
+    unsigned long long * cand;     // [rows][N_CAND]
+    uint32_t           * counters; // [rows][3]: sure, candidates, finished blocks
+};
+
+} // namespace
