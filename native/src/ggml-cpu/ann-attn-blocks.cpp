@@ -57,13 +57,7 @@ void softmax_row(const attn_args & a, int64_t t, int64_t s, int64_t c0, int64_t 
                 x[j] = is_visible(a, row, c0 + j) ? x[j] : -INFINITY;
             }
         }
-        const float max  = std::max(partial[0], max_of(x, n));
-        const float keep = partial[0] == -INFINITY ? 0.0f : std::exp(partial[0] - max);
-        if (keep != 1.0f && partial[0] != -INFINITY) {
-            scale(partial + 2, keep, a.dv);
-        }
-        partial[1] = partial[1]*keep + (float) ggml_vec_soft_max_f32((int) n, x, x, max);
-        partial[0] = max;
+        partial_advance(partial, x, n, a.dv);
     } else {
         n = 0;
     }

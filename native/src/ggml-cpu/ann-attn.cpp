@@ -160,13 +160,7 @@ void softmax_chunk(const attn_args & a, int64_t n, float * x, float * partial) {
     for (int64_t i = 0; i < n; ++i) {
         x[i] = a.logit(x[i]);
     }
-    const float max  = std::max(partial[0], max_of(x, n));
-    const float keep = partial[0] == -INFINITY ? 0.0f : std::exp(partial[0] - max);
-    if (keep != 1.0f && partial[0] != -INFINITY) {
-        scale(partial + 2, keep, a.dv);
-    }
-    partial[1] = partial[1]*keep + (float) ggml_vec_soft_max_f32((int) n, x, x, max);
-    partial[0] = max;
+    partial_advance(partial, x, n, a.dv);
     std::fill(x + n, x + GGML_PAD(n, N_ROWS), 0.0f);
 }
 

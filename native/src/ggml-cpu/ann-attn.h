@@ -51,6 +51,18 @@ inline void partial_reset(float * p, int64_t dv) {
     p[0] = -INFINITY;
 }
 
+// x: logits of n cells, -INFINITY where one is hidden, at least one visible -> their weights under the partial's new maximum;
+// what the partial holds is scaled to it
+inline void partial_advance(float * p, float * x, int64_t n, int64_t dv) {
+    const float max  = std::max(p[0], max_of(x, n));
+    const float keep = p[0] == -INFINITY ? 0.0f : std::exp(p[0] - max);
+    if (keep != 1.0f && p[0] != -INFINITY) {
+        scale(p + 2, keep, dv);
+    }
+    p[1] = p[1]*keep + (float) ggml_vec_soft_max_f32((int) n, x, x, max);
+    p[0] = max;
+}
+
 // the output of one head from partials that lie `stride` floats apart, and the attention sink
 inline void finish_head(const attn_args & a, const float * partials, int64_t n_partials, size_t stride, int64_t t, int64_t h, int64_t s) {
     float * res = a.result(t, h, s);
