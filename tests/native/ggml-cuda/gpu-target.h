@@ -1,7 +1,7 @@
 // Where an op is computed: on a GPU that was found, or by the same kernels on the host (emulator/).
 #pragma once
 
-#include "../check.h"
+#include "../ggml-cpu/ops.h"
 
 #include "ggml-ann.h"
 #include "ggml-backend.h"
@@ -23,14 +23,6 @@ public:
     virtual bool supports(const ggml_tensor * op) const = 0;
     virtual void compute(ggml_context * ctx, ggml_tensor * op) = 0;
 };
-
-inline ggml_backend_t cpu_backend() {
-    static ggml_backend_t backend = [] {
-        ggml_backend_load_all_from_path(ANN_BIN_DIR);
-        return ggml_backend_init_by_type(GGML_BACKEND_DEVICE_TYPE_CPU, nullptr);
-    }();
-    return backend;
-}
 
 // any backend of ggml
 class backend_target : public target {
@@ -58,7 +50,7 @@ std::unique_ptr<target> make_emulated(bool matrix_units, int n_sm);
 
 inline std::vector<std::unique_ptr<target>> gpus_found() {
     std::vector<std::unique_ptr<target>> res;
-    cpu_backend(); // loads the libraries
+    ops::cpu(); // loads the libraries
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
         ggml_backend_dev_t dev = ggml_backend_dev_get(i);
         if (ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_GPU || ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_IGPU) {

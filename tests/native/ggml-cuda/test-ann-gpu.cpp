@@ -8,32 +8,10 @@
 
 namespace {
 
-std::vector<float> to_floats(const ggml_tensor * t) {
-    std::vector<uint8_t> raw(ggml_nbytes(t));
-    ggml_backend_tensor_get(t, raw.data(), 0, raw.size());
-    std::vector<float> res(ggml_nelements(t));
-    if (t->type == GGML_TYPE_F32) {
-        std::memcpy(res.data(), raw.data(), raw.size());
-    } else {
-        ggml_get_type_traits(t->type)->to_float(raw.data(), res.data(), (int64_t) res.size());
-    }
-    return res;
-}
-
-void set_floats(ggml_tensor * t, const std::vector<float> & values) {
-    std::vector<uint8_t> raw(ggml_nbytes(t));
-    ggml_quantize_chunk(t->type, values.data(), raw.data(), 0, ggml_nrows(t), t->ne[0], nullptr);
-    ggml_backend_tensor_set(t, raw.data(), 0, raw.size());
-}
-
-std::vector<float> normal(size_t n, std::mt19937 & rng, float scale = 1.0f) {
-    std::normal_distribution<float> d(0.0f, scale);
-    std::vector<float> res(n);
-    for (float & x : res) {
-        x = d(rng);
-    }
-    return res;
-}
+using ops::normal;
+using ops::set_floats;
+using ops::to_floats;
+using ops::to_ints;
 
 // tensors of one case, in a target's memory
 struct graph {
@@ -111,9 +89,7 @@ std::vector<int32_t> compute_topk(const topk_case & c, const topk_data & data, t
         }
     });
     stored = to_floats(k);
-    std::vector<int32_t> res(ggml_nelements(r));
-    ggml_backend_tensor_get(r, res.data(), 0, ggml_nbytes(r));
-    return res;
+    return to_ints(r);
 }
 
 void check_topk_row(const topk_case & c, const topk_data & data, const std::vector<float> & stored, int64_t row, const int32_t * got) {
@@ -171,7 +147,7 @@ void check_topk(const topk_case & c, uint32_t seed, target & where) {
     const topk_data data(c, rng);
     std::vector<float> stored;
     const auto got = compute_topk(c, data, where, stored);
-    backend_target cpu(cpu_backend());
+    backend_target cpu(ops::cpu());
     const auto cpus = compute_topk(c, data, cpu, stored);
     for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
         check_topk_row(c, data, stored, row, got.data()  + row*c.n_top_k);
@@ -275,7 +251,7 @@ void check_attn(const attn_case & c, uint32_t seed, target & where) {
     const attn_data data(c, rng);
     std::vector<float> k, v;
     const auto got = compute_attn(c, data, where, k, v);
-    backend_target cpu(cpu_backend());
+    backend_target cpu(ops::cpu());
     const auto cpus = compute_attn(c, data, cpu, k, v);
     const auto expected = reference_attn(c, data, k, v);
     double worst = 0.0, worst_cpu = 0.0;

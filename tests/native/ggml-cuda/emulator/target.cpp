@@ -12,7 +12,7 @@ public:
         return "emulated, " + std::to_string(n_sm) + " multiprocessors" + (cc >= 800 ? ", matrix units" : "");
     }
     bool is_emulated() const override { return true; }
-    ggml_backend_t memory() const override { return cpu_backend(); }
+    ggml_backend_t memory() const override { return ops::cpu(); }
     bool supports(const ggml_tensor * op) const override { return ggml_cuda_ann_supported(0, op); }
 
     void compute(ggml_context *, ggml_tensor * op) override {
