@@ -5,6 +5,8 @@
 //
 //   ann-bench < commands
 
+#include "../../native/stock/json-lines.h"
+
 #include "ann-runtime.h"
 
 #include <nlohmann/json.hpp>
@@ -166,14 +168,6 @@ private:
 
 int main() {
     bench b;
-    for (std::string line; std::getline(std::cin, line);) {
-        json answer;
-        try {
-            answer = b.handle(json::parse(line));
-        } catch (const std::exception & e) {
-            answer = { { "error", e.what() } };
-        }
-        std::cout << answer.dump() << std::endl;
-    }
+    answer_json_lines([&](const json & command) { return b.handle(command); });
     return 0;
 }

@@ -11,6 +11,8 @@
 //                                          from the present depth and back to it
 //   {"cmd": "close"}                    -> {}: frees the context; the model stays for the next open
 
+#include "json-lines.h"
+
 #include "ggml-backend.h"
 #include "ggml-cpp.h"
 #include "llama-kv-cache.h"
@@ -249,14 +251,6 @@ int main(int argc, char ** argv) {
     }, nullptr);
     ggml_backend_load_all_from_path(argv[1]);
     bench b;
-    for (std::string line; std::getline(std::cin, line);) {
-        json answer;
-        try {
-            answer = b.handle(json::parse(line));
-        } catch (const std::exception & e) {
-            answer = { { "error", e.what() } };
-        }
-        std::cout << answer.dump() << std::endl;
-    }
+    answer_json_lines([&](const json & command) { return b.handle(command); });
     return 0;
 }
