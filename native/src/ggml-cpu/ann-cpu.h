@@ -19,6 +19,7 @@ size_t ggml_ann_work_size(const struct ggml_tensor * op, int n_tasks); // bytes
 void ggml_compute_forward_ann_topk   (const ggml_compute_params * params, ggml_tensor * dst);
 void ggml_compute_forward_ann_attn   (const ggml_compute_params * params, ggml_tensor * dst);
 void ggml_compute_forward_ann_measure(const ggml_compute_params * params, ggml_tensor * dst);
+void ggml_compute_forward_ann_mask   (const ggml_compute_params * params, ggml_tensor * dst);
 void ggml_compute_forward_ann_select (const ggml_compute_params * params, ggml_tensor * dst);
 
 size_t ggml_ann_topk_work_size   (const ggml_tensor * op, int n_tasks);

@@ -44,8 +44,12 @@ struct topk_args {
 
 // visible and not always attended
 bool is_wanted(const topk_args & a, int64_t row, int64_t cell) {
-    const bool hidden = a.mask->type == GGML_TYPE_F16 ?
-        a.at<ggml_fp16_t>(a.mask, row)[cell] == 0xFC00 : a.at<float>(a.mask, row)[cell] == -INFINITY;
+    bool hidden;
+    switch (a.mask->type) {
+        case GGML_TYPE_I32: hidden = cell < a.at<int32_t>(a.mask, row)[0] || cell >= a.at<int32_t>(a.mask, row)[1]; break;
+        case GGML_TYPE_F16: hidden = a.at<ggml_fp16_t>(a.mask, row)[cell] == 0xFC00; break;
+        default:            hidden = a.at<float>(a.mask, row)[cell] == -INFINITY; break;
+    }
     if (hidden || a.n_always == 0) {
         return !hidden;
     }
@@ -54,6 +58,10 @@ bool is_wanted(const topk_args & a, int64_t row, int64_t cell) {
 }
 
 bool any_visible(const topk_args & a, int64_t row, int64_t c0, int64_t n) {
+    if (a.mask->type == GGML_TYPE_I32) {
+        const int32_t * range = a.at<int32_t>(a.mask, row);
+        return std::max<int64_t>(c0, range[0]) < std::min<int64_t>(c0 + n, range[1]);
+    }
     if (a.mask->type == GGML_TYPE_F16) {
         const ggml_fp16_t * m = a.at<ggml_fp16_t>(a.mask, row) + c0;
         int visible = 0;

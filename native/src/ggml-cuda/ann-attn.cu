@@ -92,6 +92,8 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
     const int begin = blockIdx.z*a.n_per_split;
     const int end   = min(a.n_cells, begin + a.n_per_split);
 
+    ann_begin();
+
     float q[NH][NE][N_LANE];
     float acc[NH][NE][N_LANE] = {};
 #pragma unroll
@@ -264,6 +266,8 @@ static __global__ void __launch_bounds__(256) merge_splits(const attn_args a, in
     const int64_t head = (int64_t) blockIdx.y*a.n_head + blockIdx.x;
     const float * parts = a.partial + head*n_split*(2 + a.dv);
     const float   sink  = a.sinks ? a.sinks[blockIdx.x] : -INFINITY;
+
+    ann_begin();
 
     float max = sink;
     for (int i = 0; i < n_split; ++i) {

@@ -9,12 +9,18 @@
 constexpr int ANN_LANES = 32;
 
 #if !defined(ANN_EMULATED) // tests/native/ggml-cuda runs the same kernels on the host and brings its own
+// Where the hardware can, the kernel begins while the one before it ends: it calls ann_begin before it touches what any
+// kernel before it wrote, or reads what it is going to write.
 template <typename... P, typename... A>
 void ann_launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A... args) {
-    kernel<<<grid, block, 0, stream>>>(args...);
-    CUDA_CHECK(cudaGetLastError());
+    ggml_cuda_kernel_launch(kernel, ggml_cuda_kernel_launch_params(grid, block, (size_t) 0, stream), args...);
 }
 #endif
+
+static __device__ __forceinline__ void ann_begin() {
+    ggml_cuda_pdl_lc();
+    ggml_cuda_pdl_sync();
+}
 
 template <typename T> static __device__ __forceinline__ T ann_shfl_xor(T x, int lanes) {
     return __shfl_xor_sync(0xffffffff, x, lanes, ANN_LANES);
@@ -37,6 +43,7 @@ static __device__ __forceinline__ int32_t ann_cell_of(unsigned long long packed)
     return (int32_t) ~(uint32_t) packed;
 }
 
+// cells of a mask's row
 static __device__ __forceinline__ bool ann_is_hidden(const char * mask_row, bool is_f32, int64_t cell) {
     return is_f32 ? ((const float *) mask_row)[cell] == -INFINITY : ((const uint16_t *) mask_row)[cell] == 0xFC00;
 }

@@ -5,8 +5,29 @@
 
 namespace {
 
-static __device__ __forceinline__ bool is_hidden(const topk_args & a, int s, int t, int j) {
-    return ann_is_hidden(a.mask + t*a.nbm1 + s*a.nbm3, a.mask_f32, j);
+// cells that query t of stream s may see; of a mask by cells: all, and is_hidden says which
+static __device__ __forceinline__ int2 range_of(const topk_args & a, int s, int t) {
+    if (a.mask_is == mask_kind::ranges) {
+        const int32_t * range = (const int32_t *) (a.mask + t*a.nbm1 + s*a.nbm3);
+        return make_int2(range[0], range[1]);
+    }
+    return make_int2(0, a.n_kv);
+}
+
+static __device__ __forceinline__ bool is_hidden(const topk_args & a, int s, int t, const int2 & range, int j) {
+    return a.mask_is == mask_kind::ranges ? j < range.x || j >= range.y :
+        ann_is_hidden(a.mask + t*a.nbm1 + s*a.nbm3, a.mask_is == mask_kind::f32, j);
+}
+
+// Keys of the batch: a block stores those of its own cells before it reads them. All threads; ends at a barrier.
+static __device__ void store_own_keys(const topk_args & a, int s, int begin, int end, float * sums) {
+    for (int t = 0; a.store.raw && t < a.store.n_tokens; ++t) {
+        const int64_t at = a.store.rows + a.store.idxs[t]*a.store.nb1 - (a.k + s*a.nbk3);
+        if (at >= begin*a.nbk1 && at < end*a.nbk1) {
+            ann_store_key<N_SCORES>(a.store, t, sums);
+        }
+    }
+    __syncthreads();
 }
 
 // bins hold two counters a word: a block has fewer than 2^16 cells
@@ -66,6 +87,7 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
     constexpr int NQ = 2;
     __shared__ float    query[NQ][1024];
     __shared__ uint32_t bins[NQ][BINS ? N_BINS/2 : 1];
+    __shared__ float    sums[N_SCORES/ANN_LANES];
 
     const int s    = a.s0 + blockIdx.z;
     const int t0   = a.t0 + blockIdx.y*NQ;
@@ -73,16 +95,21 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
     const int row0 = blockIdx.z*a.n_t + blockIdx.y*NQ;
     const int lane = threadIdx.x % ANN_LANES;
 
+    ann_begin();
     begin_block(a, row0, nq, bins[0], BINS ? nq*N_BINS/2 : 0);
     for (int i = 0; i < NQ; ++i) {
         for (int e = threadIdx.x; e < a.d; e += N_SCORES) {
             query[i][e] = ((const float *) (a.q + (t0 + min(i, nq - 1))*a.nbq1 + s*a.nbq3))[e];
         }
     }
-    __syncthreads();
+    int2 range[NQ];
+    for (int i = 0; i < NQ; ++i) {
+        range[i] = range_of(a, s, t0 + min(i, nq - 1));
+    }
 
     const int begin = blockIdx.x*a.n_per_block;
     const int end   = min(a.n_kv, begin + a.n_per_block);
+    store_own_keys(a, s, begin, end, sums);
     for (int j = begin + threadIdx.x/ANN_LANES; j < end; j += N_SCORES/ANN_LANES) {
         const char * key = a.k + j*a.nbk1 + s*a.nbk3;
         float sum[NQ] = {};
@@ -97,7 +124,7 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
                 sum[i] += ann_shfl_xor(sum[i], n);
             }
             if (lane == 0 && i < nq) {
-                emit(a, row0 + i, j, is_hidden(a, s, t0 + i, j), sum[i], BINS ? bins[i] : nullptr);
+                emit(a, row0 + i, j, is_hidden(a, s, t0 + i, range[i], j), sum[i], BINS ? bins[i] : nullptr);
             }
         }
     }
@@ -199,6 +226,8 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
     static_assert(NT <= 16, "two bits of hidden a tile");
     __shared__ uint4    query[NT][D/32][ANN_LANES];
     __shared__ uint32_t bins[NQ][BINS ? N_BINS/2 : 1];
+    __shared__ int2     range[NQ];
+    __shared__ float    sums[N_SCORES/ANN_LANES];
 
     const int s    = a.s0 + blockIdx.z;
     const int t0   = a.t0 + blockIdx.y*NQ;
@@ -207,7 +236,20 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
     const int lane = threadIdx.x % ANN_LANES;
     const int warp = threadIdx.x / ANN_LANES;
 
+    const int begin = blockIdx.x*a.n_per_block;
+    const int end   = min(a.n_kv, begin + a.n_per_block);
+    const char * rows = a.k + s*a.nbk3;
+    for (int j = begin + threadIdx.x; j < min(end, begin + N_SCORES); j += N_SCORES) { // the first of each warp's tiles
+        ann_prefetch(rows + j*a.nbk1);
+        if (a.nbk1 > 128) {
+            ann_prefetch(rows + j*a.nbk1 + 128);
+        }
+    }
+    ann_begin();
     begin_block(a, row0, nq, bins[0], BINS ? nq*N_BINS/2 : 0);
+    for (int i = threadIdx.x; i < NQ; i += N_SCORES) {
+        range[i] = range_of(a, s, t0 + min(i, nq - 1));
+    }
     for (int i = warp; i < NQ; i += N_SCORES/ANN_LANES) {
         const float * q = (const float *) (a.q + (t0 + min(i, nq - 1))*a.nbq1 + s*a.nbq3);
         float x[D/ANN_LANES];
@@ -230,23 +272,35 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
             column[lane % 8 + 4*8] = lo;
         }
     }
-    __syncthreads();
+    store_own_keys(a, s, begin, end, sums);
 
     const int g = lane/4;
     const int t = lane%4;
-    const int begin = blockIdx.x*a.n_per_block;
-    const int end   = min(a.n_kv, begin + a.n_per_block);
-    for (int j = begin + warp*16; j < end; j += N_SCORES/ANN_LANES*16) {
-        const char * rows = a.k + s*a.nbk3;
+    constexpr int N_STEP = N_SCORES/ANN_LANES*16;
+    auto load = [&](key_tile<type, D> & tile, int j) {
+        tile.load(rows + min(j + g, a.n_kv - 1)*a.nbk1, rows + min(j + g + 8, a.n_kv - 1)*a.nbk1, t);
+    };
+    key_tile<type, D> keys, next; // few queries: the next tile travels while this one is used
+    if (BINS && begin + warp*16 < end) {
+        load(next, begin + warp*16);
+    }
+    for (int j = begin + warp*16; j < end; j += N_STEP) {
+        if constexpr (BINS) {
+            keys = next;
+            if (j + N_STEP < end) {
+                load(next, j + N_STEP);
+            }
+        } else {
+            load(keys, j);
+        }
         const int j_lo = min(j + g,     a.n_kv - 1);
         const int j_hi = min(j + g + 8, a.n_kv - 1);
-        key_tile<type, D> keys;
-        keys.load(rows + j_lo*a.nbk1, rows + j_hi*a.nbk1, t);
         uint32_t hidden = 0; // two bits a tile of queries; read together, before anything is written
 #pragma unroll
         for (int n = 0; n < NT; ++n) {
             const int i = min(4*n + t, nq - 1);
-            hidden |= (uint32_t) is_hidden(a, s, t0 + i, j_lo) << 2*n | (uint32_t) is_hidden(a, s, t0 + i, j_hi) << (2*n + 1);
+            hidden |= (uint32_t) is_hidden(a, s, t0 + i, range[i], j_lo) << 2*n |
+                (uint32_t) is_hidden(a, s, t0 + i, range[i], j_hi) << (2*n + 1);
         }
 #pragma unroll (NT < 4 ? NT : 4)
         for (int n = 0; n < NT; ++n) {

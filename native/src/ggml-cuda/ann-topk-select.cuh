@@ -112,6 +112,8 @@ static __global__ void __launch_bounds__(N) select_best(const topk_args a) {
     unsigned long long * cand = a.cand + (int64_t) row*N_CAND;
     const uint32_t n_search   = a.n_top_k - a.n_always;
 
+    ann_begin();
+
     // phase 1: the bin of the last place
     const int64_t n_part = (a.n_kv + (int64_t) gridDim.x - 1)/gridDim.x;
     const int64_t begin  = (blockIdx.x*n_part + 3)/4*4; // parts begin at a multiple of 4

@@ -6,6 +6,7 @@
 //   select   finds the bin that the last place falls in, takes what lies above it, and decides inside that bin by digits.
 // Many queries (prefill) go through in groups, so that their integers never become a [queries x cells] matrix.
 
+#include "ann-fuse.cuh"
 #include "ann-topk-scores.cuh"
 #include "ann-topk-select.cuh"
 
@@ -64,7 +65,11 @@ bool ggml_cuda_ann_topk_supported(const ggml_tensor * op) {
         k->nb[1] % align == 0 && k->nb[3] % align == 0 && ggml_is_contiguous(op);
 }
 
-void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
+bool ann_topk_is_few(const ggml_tensor * op) { return op->ne[1]*op->ne[3] <= N_FEW; }
+
+void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_topk(ctx, dst, nullptr); }
+
+void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected * projected) {
     const ggml_tensor * q      = dst->src[0];
     const ggml_tensor * k      = dst->src[1];
     const ggml_tensor * mask   = dst->src[2];
@@ -88,7 +93,7 @@ void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
     a.nbm3     = mask->nb[3];
     a.nba1     = always ? always->nb[1] : 0;
     a.nba3     = always ? always->nb[3] : 0;
-    a.mask_f32 = mask->type == GGML_TYPE_F32;
+    a.mask_is  = mask->type == GGML_TYPE_F32 ? mask_kind::f32 : mask->type == GGML_TYPE_F16 ? mask_kind::f16 : mask_kind::ranges;
     a.d        = (int) k->ne[0];
     a.n_kv     = (int) k->ne[1];
     a.n_tokens = n_tokens;
@@ -96,7 +101,8 @@ void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
     a.n_always = always ? (int) always->ne[0] : 0;
     a.n_stride = round_up(a.n_kv, 4);
 
-    const bool few = n_tokens*n_stream <= N_FEW;
+    const bool few = ann_topk_is_few(dst);
+    GGML_ASSERT(few || !projected);
     const scores_choice scores = choose(k, has_mma(ctx.device), few);
 
     // rows of a group: at least one block's queries
@@ -114,8 +120,23 @@ void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
     a.sure     = sure.get();
     a.cand     = cand.get();
     a.counters = counters.get();
+    ggml_cuda_pool_alloc<float>              vectors(ctx.pool(), projected ? (size_t) 2*rows*a.d : 1); // queries, then keys
     if (few) {
         a.bins = bins.get();
+    }
+    if (projected) {
+        project_args<2> & p = projected->project;
+        p.part[0].dst = vectors.get();
+        p.part[1].dst = vectors.get() + (size_t) rows*a.d;
+        p.zero   = a.bins;
+        p.n_zero = rows*N_BINS;
+        ann_project(ctx, projected->type, p, 2);
+        a.q    = (const char *) vectors.get();
+        a.nbq1 = a.d*sizeof(float);
+        a.nbq3 = n_tokens*a.nbq1;
+        a.store = projected->store;
+        a.store.raw = p.part[1].dst;
+    } else if (few) {
         CUDA_CHECK(cudaMemsetAsync(a.bins, 0, (size_t) rows*N_BINS*sizeof(uint32_t), ctx.stream()));
     }
 

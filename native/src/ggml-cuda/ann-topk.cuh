@@ -2,7 +2,7 @@
 #pragma once
 
 #include "ann-cuda.cuh"
-#include "ann-device.cuh"
+#include "ann-project.cuh"
 
 namespace {
 
@@ -19,15 +19,18 @@ constexpr int64_t N_GROUP_KEYS = 1 << 15; // small enough for tests to have seve
 constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of select_best for nearly every multiprocessor
 #endif
 
+enum class mask_kind { f16, f32, ranges };
+
 struct topk_args {
     const char * q;
     const char * k;
     const char * mask;
     const char * always; // may be null
     int32_t    * dst;
+    store_args   store;  // keys of the batch that the scores kernel stores first; none: raw is null
 
-    int64_t nbq1, nbq3, nbk1, nbk3, nbm1, nbm3, nba1, nba3;
-    bool    mask_f32;
+    int64_t   nbq1, nbq3, nbk1, nbk3, nbm1, nbm3, nba1, nba3;
+    mask_kind mask_is;
     int     d, n_kv, n_tokens, n_top_k, n_always;
 
     // rows of one launch: tokens [t0, t0 + n_t) of streams s0 ...; its row r is token t0 + r % n_t of stream s0 + r/n_t

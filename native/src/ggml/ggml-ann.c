@@ -30,6 +30,10 @@ static bool ggml_ann_is_list(const struct ggml_tensor * list, int64_t n_tokens, 
         list->ne[1] == n_tokens && list->ne[2] == 1 && list->ne[3] == n_stream;
 }
 
+static bool ggml_ann_is_ranges(const struct ggml_tensor * ranges, int64_t n_tokens, int64_t n_stream) {
+    return ggml_ann_is_list(ranges, n_tokens, n_stream) && ranges->ne[0] == 2;
+}
+
 enum ggml_ann_kind ggml_ann_get_kind(const struct ggml_tensor * op) {
     return (enum ggml_ann_kind) ggml_get_op_params_i32(op, 0);
 }
@@ -47,7 +51,7 @@ struct ggml_tensor * ggml_ann_topk(
     GGML_ASSERT(q->type == GGML_TYPE_F32 && q->nb[0] == sizeof(float) && q->ne[2] == 1);
     GGML_ASSERT(k->type == GGML_TYPE_F32 || k->type == GGML_TYPE_F16 || k->type == GGML_TYPE_Q8_0);
     GGML_ASSERT(k->ne[0] == q->ne[0] && k->ne[0] % 32 == 0 && k->ne[2] == 1 && k->ne[3] == n_stream);
-    GGML_ASSERT(ggml_ann_is_mask(mask, k->ne[1], n_tokens, n_stream));
+    GGML_ASSERT(ggml_ann_is_mask(mask, k->ne[1], n_tokens, n_stream) || ggml_ann_is_ranges(mask, n_tokens, n_stream));
     GGML_ASSERT(always == NULL || ggml_ann_is_list(always, n_tokens, n_stream));
     GGML_ASSERT(n_top_k >= 1 && (always == NULL || always->ne[0] <= n_top_k));
 
@@ -129,6 +133,18 @@ struct ggml_tensor * ggml_ann_attn(
     res->src[3] = candidates;
     res->src[4] = mask;
     res->src[5] = sinks;
+
+    return res;
+}
+
+struct ggml_tensor * ggml_ann_mask(struct ggml_context * ctx, struct ggml_tensor * ranges, enum ggml_type type, int64_t n_kv) {
+    GGML_ASSERT(ggml_ann_is_ranges(ranges, ranges->ne[1], ranges->ne[3]));
+    GGML_ASSERT(type == GGML_TYPE_F32 || type == GGML_TYPE_F16);
+
+    const int64_t ne[4] = { n_kv, ranges->ne[1], 1, ranges->ne[3] };
+    struct ggml_tensor * res = ggml_ann_new(ctx, type, ne, GGML_ANN_MASK, 0, 1.0f, 0.0f);
+
+    res->src[0] = ranges;
 
     return res;
 }

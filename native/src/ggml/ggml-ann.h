@@ -11,6 +11,7 @@ enum ggml_ann_kind {
     GGML_ANN_TOPK    = 0,
     GGML_ANN_ATTN    = 1,
     GGML_ANN_MEASURE = 2,
+    GGML_ANN_MASK    = 3,
     GGML_ANN_SELECT  = 4, // CPU only
 };
 
@@ -41,6 +42,7 @@ GGML_API enum ggml_ann_kind ggml_ann_get_kind(const struct ggml_tensor * op);
 // q:      [n_embd_search, n_tokens, 1, n_stream]  f32, any positive scale
 // k:      [n_embd_search, n_kv,     1, n_stream]  f32 | f16 | q8_0, one search key per cell (may be strided)
 // mask:   [n_kv,          n_tokens, 1, n_stream]  f32 | f16, 0 = visible, -INFINITY = not
+//     or  [2,             n_tokens, 1, n_stream]  i32, the visible cells are [mask[0], mask[1]), within [0, n_kv]
 // always: [n_always,      n_tokens, 1, n_stream]  i32 distinct visible cells, -1 = unused, or NULL
 // res:    [n_top_k,       n_tokens, 1, n_stream]  i32 cells ascending, then -1 when fewer are visible
 //
@@ -100,6 +102,17 @@ GGML_API struct ggml_tensor * ggml_ann_attn(
         struct ggml_tensor  * sinks,
         float                 scale,
         float                 softcap);
+
+// The mask of queries that see one range of cells each: a few bytes from the host instead of one a cell and query.
+//
+// ranges: [2,    n_tokens, 1, n_stream]  i32, the visible cells are [ranges[0], ranges[1]), within [0, n_kv]
+// type:   f32 | f16
+// res:    [n_kv, n_tokens, 1, n_stream]  0 = visible, -INFINITY = not
+GGML_API struct ggml_tensor * ggml_ann_mask(
+        struct ggml_context * ctx,
+        struct ggml_tensor  * ranges,
+        enum ggml_type        type,
+        int64_t               n_kv);
 
 // What a choice of candidates keeps of full attention. Teacher = softmax over all visible cells of every head; its
 // ranking of cells is the maximum over heads; equal: the lower cell wins. Slow by design: it is the oracle.

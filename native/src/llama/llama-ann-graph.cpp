@@ -23,9 +23,28 @@ bool ann_is_sparse(const llama_ann_params & params, const llama_ubatch & ubatch,
     return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);
 }
 
+// the mask says what is visible and nothing else, by positions alone, and is read where the graph's device can write it
+bool ann_may_have_ranges(const llama_kv_cache_ann_context * mctx, const llama_ubatch & ubatch, const llama_cparams & cparams, const llama_hparams & hparams) {
+    return mctx->has_sinfo() && cparams.causal_attn && !ubatch.is_pos_2d() && !hparams.use_alibi && hparams.swa_type == LLAMA_SWA_TYPE_NONE &&
+        mctx->get_cache()->get_params().mode != LLAMA_ANN_MODE_HNSW; // the index reads the mask on the host
+}
+
+// The range of cells that each token of the ubatch sees; false if one sees others. ranges: [2*n_tokens], may be null.
+bool ann_find_ranges(const llama_kv_cache_ann_context * mctx, const llama_ubatch & ubatch, int32_t * ranges) {
+    const auto & sinfo = mctx->get_sinfo();
+    const uint32_t n_tps = ubatch.n_tokens/(uint32_t) sinfo.n_stream();
+    int32_t unused[2];
+    for (uint32_t i = 0; i < ubatch.n_tokens; ++i) {
+        if (!mctx->get_cache()->find_range(ubatch.seq_id[i][0], ubatch.pos[i], sinfo.idxs[i/n_tps][i % n_tps], ranges ? ranges + 2*i : unused)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 } // namespace
 
-// positions of the ubatch's tokens, and the cells each of them always attends to
+// positions of the ubatch's tokens, and the cells each of them sees and always attends to
 class llm_graph_input_ann : public llm_graph_input_i {
 public:
     explicit llm_graph_input_ann(const llama_kv_cache_ann_context * mctx) : mctx(mctx), generation(mctx->get_cache()->get_generation()) {}
@@ -35,6 +54,7 @@ public:
 
     ggml_tensor * pos    = nullptr; // I32 [n_tokens], if search vectors are rotated
     ggml_tensor * always = nullptr; // I32 [n_sink + n_window, n_tokens/n_stream, 1, n_stream], if there are any
+    ggml_tensor * ranges = nullptr; // I32 [2, n_tokens/n_stream, 1, n_stream], if each token sees one range of cells
     bool          sparse = false;
 
 private:
@@ -47,6 +67,13 @@ private:
 void llm_graph_input_ann::set_input(const llama_ubatch * ubatch) {
     if (pos && pos->buffer) {
         ggml_backend_tensor_set(pos, ubatch->pos, 0, ubatch->n_tokens*sizeof(int32_t));
+    }
+    if (ranges && ranges->buffer) {
+        std::vector<int32_t> data(2*ubatch->n_tokens);
+        if (!ann_find_ranges(mctx, *ubatch, data.data())) {
+            throw std::runtime_error("the cells of a sequence were moved while its graph was in use"); // not since can_reuse
+        }
+        ggml_backend_tensor_set(ranges, data.data(), 0, data.size()*sizeof(int32_t));
     }
     if (sparse || always) { // always without sparse: measured on the dense trajectory
         set_always(ubatch);
@@ -88,7 +115,8 @@ bool llm_graph_input_ann::can_reuse(const llm_graph_params & params) {
     mctx = static_cast<const llama_kv_cache_ann_context *>(params.mctx);
     // the shapes follow from the ubatch and from n_kv, which other inputs compare
     return generation == mctx->get_cache()->get_generation() &&
-        sparse == ann_is_sparse(mctx->get_cache()->get_params(), params.ubatch, params.cparams, mctx->get_n_kv());
+        sparse == ann_is_sparse(mctx->get_cache()->get_params(), params.ubatch, params.cparams, mctx->get_n_kv()) &&
+        (ranges != nullptr) == (ann_may_have_ranges(mctx, params.ubatch, params.cparams, params.hparams) && ann_find_ranges(mctx, params.ubatch, nullptr));
 }
 
 namespace {
@@ -107,8 +135,13 @@ llm_graph_input_ann * ann_input(const llm_graph_context & g, const llama_kv_cach
         ggml_set_name(inp->pos, "ann_inp_pos");
     }
     const int64_t n_always = params.n_sink + params.n_window;
+    const int64_t n_stream = g.cparams.kv_unified ? 1 : g.ubatch.n_seqs_unq;
+    if (ann_may_have_ranges(mctx, g.ubatch, g.cparams, g.hparams) && ann_find_ranges(mctx, g.ubatch, nullptr)) {
+        inp->ranges = ggml_new_tensor_4d(g.ctx0, GGML_TYPE_I32, 2, g.n_tokens/n_stream, 1, n_stream);
+        ggml_set_input(inp->ranges);
+        ggml_set_name(inp->ranges, "ann_inp_ranges");
+    }
     if (n_always > 0 && (inp->sparse || params.measure)) {
-        const int64_t n_stream = g.cparams.kv_unified ? 1 : g.ubatch.n_seqs_unq;
         inp->always = ggml_new_tensor_4d(g.ctx0, GGML_TYPE_I32, n_always, g.n_tokens/n_stream, 1, n_stream);
         ggml_set_input(inp->always);
         ggml_set_name(inp->always, "ann_inp_always");
@@ -131,6 +164,28 @@ ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m
 // (docs/notes/2026-11-25-cpu-kernels.md). A context with search off has another cache and never comes here.
 bool ann_use_dense_op(const ggml_tensor * k) { return ggml_backend_buffer_is_host(k->view_src->buffer); }
 
+// The search keys of a dense graph's layers are read by nothing in it. Those of few tokens are stored one behind the other:
+// a GPU then projects and stores them all at once (ggml-cuda/ann-fuse.cu). Layers wait for the next one on their device.
+void ann_store_key(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * k, ggml_tensor * idxs, int il) {
+    constexpr int64_t MAX_TOKENS = 16; // more: what the layers' inputs take is not worth it
+    const auto * kv = mctx->get_cache();
+    g.ann.stores.push_back(mctx->get_twin()->cpy_k(g.ctx0, k, idxs, il));
+    if (!g.ann.inp->sparse && !kv->get_params().measure && g.n_tokens <= MAX_TOKENS) {
+        for (int next = il + 1; next < (int) g.n_layer; ++next) {
+            if (kv->get_model().has_search(next)) {
+                if (kv->is_hooked(next) && kv->get_twin()->get_k_storage(next)->buffer == kv->get_twin()->get_k_storage(il)->buffer) {
+                    return; // it will come here
+                }
+                break;
+            }
+        }
+    }
+    for (ggml_tensor * store : g.ann.stores) {
+        ggml_build_forward_expand(g.gf, store);
+    }
+    g.ann.stores.clear();
+}
+
 // exact, or by the index; depends on shapes, n_kv and parameters only, as a reused graph must
 ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * q, ggml_tensor * k,
         ggml_tensor * mask, int il) {
@@ -149,7 +204,7 @@ ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_c
         g.cb(insert, LLAMA_ANN_NODE_INSERT, il);
         ggml_build_forward_expand(g.gf, insert);
     }
-    return ggml_ann_topk(g.ctx0, q, k, mask, g.ann.inp->always, params.top_k);
+    return ggml_ann_topk(g.ctx0, q, k, g.ann.inp->ranges ? g.ann.inp->ranges : mask, g.ann.inp->always, params.top_k);
 }
 
 } // namespace
@@ -202,9 +257,31 @@ ggml_tensor * llama_ann_build_attn(
     ggml_context * ctx0 = g.ctx0;
 
     if (vectors != g.ann.layers.end()) {
-        ggml_build_forward_expand(g.gf, mctx->get_twin()->cpy_k(ctx0, vectors->second.k, inp->get_k_idxs(), il));
+        ann_store_key(g, mctx, vectors->second.k, inp->get_k_idxs(), il);
         kv->mark_hooked(il);
     }
+
+    auto on_cpu_if_kept_there = [&](ggml_tensor * t) {
+        if (!g.cparams.offload_kqv) {
+            ggml_backend_sched_set_tensor_backend(g.sched, t, g.backend_cpu);
+        }
+    };
+    auto mask_of_layer = [&, k = k]() {
+        if (!g.ann.inp->ranges) {
+            return inp->get_kq_mask();
+        }
+        ggml_tensor *& res = g.ann.masks[ggml_backend_buffer_get_type(k->view_src->buffer)];
+        if (!res) {
+            res = ggml_ann_mask(ctx0, g.ann.inp->ranges, inp->get_kq_mask()->type, inp->get_kq_mask()->ne[0]);
+            g.cb(res, "ann_mask", il);
+            on_cpu_if_kept_there(res);
+        }
+        return res;
+    };
+    // attention of upstream's, if anything has to be replaced in it
+    auto attend_densely = [&, q = q, k = k, v = v]() {
+        return g.ann.inp->ranges ? g.build_attn_mha(q, k, v, kq_b, mask_of_layer(), sinks, nullptr, 0, kq_scale, il) : nullptr;
+    };
 
     // as build_attn_mha: tokens of a stream lie together
     const int64_t n_stream = k->ne[3];
@@ -214,15 +291,9 @@ ggml_tensor * llama_ann_build_attn(
     v = ggml_permute(ctx0, v, 0, 2, 1, 3);
 
     const float softcap = g.hparams.attn_soft_cap ? g.hparams.f_attn_logit_softcapping : 0.0f;
-    ggml_tensor * mask  = inp->get_kq_mask();
 
-    auto on_cpu_if_kept_there = [&](ggml_tensor * t) {
-        if (!g.cparams.offload_kqv) {
-            ggml_backend_sched_set_tensor_backend(g.sched, t, g.backend_cpu);
-        }
-    };
     auto attend = [&](ggml_tensor * candidates) {
-        ggml_tensor * cur = ggml_ann_attn(ctx0, q, k, v, candidates, candidates ? nullptr : mask, sinks, kq_scale, softcap);
+        ggml_tensor * cur = ggml_ann_attn(ctx0, q, k, v, candidates, candidates ? nullptr : mask_of_layer(), sinks, kq_scale, softcap);
         g.cb(cur, LLAMA_ANN_NODE_ATTN, il);
         on_cpu_if_kept_there(cur);
         cur = ggml_reshape_2d(ctx0, cur, cur->ne[0]*cur->ne[1], cur->ne[2]*cur->ne[3]);
@@ -232,7 +303,7 @@ ggml_tensor * llama_ann_build_attn(
 
     const bool searched = vectors != g.ann.layers.end() && vectors->second.q;
     if (!searched) {
-        return ann_use_dense_op(k) ? attend(nullptr) : nullptr;
+        return ann_use_dense_op(k) ? attend(nullptr) : attend_densely();
     }
 
     const int64_t d = kv->get_model().n_embd_search;
@@ -241,18 +312,18 @@ ggml_tensor * llama_ann_build_attn(
 
     ggml_tensor * candidates = nullptr;
     if (params.selector != LLAMA_ANN_SELECTOR_LEARNED) {
-        candidates = ggml_ann_select(ctx0, q, k, mask, g.ann.inp->always, params.top_k,
+        candidates = ggml_ann_select(ctx0, q, k, mask_of_layer(), g.ann.inp->always, params.top_k,
             (ggml_ann_selector) (params.selector - 1), params.seed + il, params.n_frozen);
     } else if (params.n_frozen > 0) {
-        candidates = ggml_ann_select(ctx0, q_search, k_search, mask, g.ann.inp->always, params.top_k, GGML_ANN_SELECTOR_DOT, 0, params.n_frozen);
+        candidates = ggml_ann_select(ctx0, q_search, k_search, mask_of_layer(), g.ann.inp->always, params.top_k, GGML_ANN_SELECTOR_DOT, 0, params.n_frozen);
     } else {
-        candidates = ann_search(g, mctx, q_search, k_search, mask, il);
+        candidates = ann_search(g, mctx, q_search, k_search, inp->get_kq_mask(), il);
     }
     g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
     on_cpu_if_kept_there(candidates);
 
     if (params.measure) {
-        ggml_tensor * measure = ggml_ann_measure(ctx0, q, k, candidates, mask, params.top_k, kq_scale, softcap);
+        ggml_tensor * measure = ggml_ann_measure(ctx0, q, k, candidates, mask_of_layer(), params.top_k, kq_scale, softcap);
         g.cb(measure, LLAMA_ANN_NODE_MEASURE, il);
         on_cpu_if_kept_there(measure);
         ggml_build_forward_expand(g.gf, measure);
@@ -260,5 +331,5 @@ ggml_tensor * llama_ann_build_attn(
     if (g.ann.inp->sparse) {
         return attend(candidates);
     }
-    return ann_use_dense_op(k) ? attend(nullptr) : nullptr; // measured only
+    return ann_use_dense_op(k) ? attend(nullptr) : attend_densely(); // measured only
 }

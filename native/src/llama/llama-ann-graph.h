@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <map>
+#include <vector>
 
+struct ggml_backend_buffer_type;
 struct ggml_tensor;
 struct llama_layer;
 struct llm_graph_context;
@@ -23,6 +25,10 @@ struct llama_ann_graph {
     llm_graph_input_ann * inp = nullptr;
 
     ggml_tensor * visible = nullptr; // of searches by index, shared by the layers
+
+    std::map<ggml_backend_buffer_type *, ggml_tensor *> masks; // written on the device that holds a layer's K, not sent there
+
+    std::vector<ggml_tensor *> stores; // of search keys, that wait for those of the layers that follow
 };
 
 // cur: [n_embd, n_tokens], the hidden state that Q, K and V are projected from

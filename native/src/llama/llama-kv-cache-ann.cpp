@@ -55,7 +55,8 @@ llama_kv_cache_ann::llama_kv_cache_ann(const llama_model & model, const llama_me
         0, LLAMA_SWA_TYPE_NONE, nullptr,
         [&model](int32_t il) { return model.ann.has_search(il); }, nullptr, nullptr, "idx_")),
     params(ann),
-    hooked(model.hparams.n_layer_all, false) {
+    hooked(model.hparams.n_layer_all, false),
+    contiguous(LLAMA_MAX_SEQ) {
     set_params(ann);
 }
 
@@ -172,6 +173,7 @@ llama_memory_context_ptr llama_kv_cache_ann::init_update(llama_context * lctx, b
 
 void llama_kv_cache_ann::clear(bool data) {
     llama_kv_cache::clear(data);
+    forget_contiguous();
     if (twin) {
         twin->clear(data);
     }
@@ -182,11 +184,17 @@ void llama_kv_cache_ann::clear(bool data) {
 
 bool llama_kv_cache_ann::seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1) {
     has_emptied = true;
+    if (seq_id >= 0 && (p1 < 0 || p1 > seq_pos_max(seq_id))) {
+        shorten_contiguous(seq_id, p0); // the end of a sequence: what generation takes back
+    } else {
+        forget_contiguous();
+    }
     const bool res = llama_kv_cache::seq_rm(seq_id, p0, p1);
     return res && twin->seq_rm(seq_id, p0, p1);
 }
 
 void llama_kv_cache_ann::seq_cp(llama_seq_id seq_id_src, llama_seq_id seq_id_dst, llama_pos p0, llama_pos p1) {
+    forget_contiguous();
     llama_kv_cache::seq_cp(seq_id_src, seq_id_dst, p0, p1);
     twin->seq_cp(seq_id_src, seq_id_dst, p0, p1);
     if (index && get_n_stream() > 1 && seq_id_src != seq_id_dst) {
@@ -196,17 +204,20 @@ void llama_kv_cache_ann::seq_cp(llama_seq_id seq_id_src, llama_seq_id seq_id_dst
 
 void llama_kv_cache_ann::seq_keep(llama_seq_id seq_id) {
     has_emptied = true;
+    forget_contiguous();
     llama_kv_cache::seq_keep(seq_id);
     twin->seq_keep(seq_id);
 }
 
 void llama_kv_cache_ann::seq_add(llama_seq_id seq_id, llama_pos p0, llama_pos p1, llama_pos shift) {
     has_emptied = true; // cells shifted below position 0 are
+    forget_contiguous();
     llama_kv_cache::seq_add(seq_id, p0, p1, shift);
     twin->seq_add(seq_id, p0, p1, shift);
 }
 
 void llama_kv_cache_ann::seq_div(llama_seq_id seq_id, llama_pos p0, llama_pos p1, int d) {
+    forget_contiguous();
     llama_kv_cache::seq_div(seq_id, p0, p1, d);
     twin->seq_div(seq_id, p0, p1, d);
 }
@@ -302,6 +313,7 @@ void llama_kv_cache_ann::state_write(llama_io_write_i & io, llama_seq_id seq_id,
 
 void llama_kv_cache_ann::state_read(llama_io_read_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) {
     slot_info_vec_t sinfos;
+    forget_contiguous();
     try {
         state_read_sinfo(io, seq_id, flags, &sinfos, nullptr);
 
@@ -406,6 +418,50 @@ int64_t llama_kv_cache_ann::find_always(llama_seq_id seq, llama_pos pos, uint32_
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// visible cells as ranges
+
+void llama_kv_cache_ann::shorten_contiguous(llama_seq_id seq, llama_pos p0) {
+    auto & c = contiguous.at(seq);
+    if (c.scattered || p0 <= c.p_min) {
+        c = {};
+    } else {
+        c.n = (uint32_t) std::min<int64_t>(c.n, p0 - c.p_min);
+    }
+}
+
+bool llama_kv_cache_ann::find_range(llama_seq_id seq, llama_pos pos, uint32_t cell, int32_t * range) const {
+    auto & c = contiguous.at(seq);
+    const auto & cells = get_cells(seq);
+    const llama_pos p_min = cells.seq_pos_min(seq);
+    const int64_t   first = (int64_t) cell - (pos - p_min);
+    if (c.scattered || p_min < 0 || pos < p_min || first < 0) {
+        return false;
+    }
+    auto is_at = [&](uint32_t j) {
+        return !cells.is_empty(j) && cells.seq_has(j, seq) && cells.pos_get(j) == p_min + (llama_pos) (j - first);
+    };
+    if (!c.known || c.p_min != p_min || c.first != first) {
+        c = { true, false, (uint32_t) first, 0, p_min };
+        for (uint32_t j = 0; j < cells.used_max_p1(); ++j) {
+            if (!cells.is_empty(j) && cells.seq_has(j, seq) && (j < first || !is_at(j))) {
+                c.scattered = true; // until cells are taken away
+                return false;
+            }
+        }
+    }
+    const uint32_t n = (uint32_t) (pos - p_min) + 1;
+    for (; c.n < n; ++c.n) {
+        if (!is_at(c.first + c.n)) {
+            c.scattered = true;
+            return false;
+        }
+    }
+    range[0] = (int32_t) c.first;
+    range[1] = (int32_t) (c.first + n);
+    return true;
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // benchmarks
 
 namespace {
@@ -452,6 +508,7 @@ bool llama_kv_cache_ann::fill_random(uint32_t n, uint64_t seed) {
     if (sinfo.empty()) {
         return false;
     }
+    forget_contiguous();
     apply_ubatch(sinfo, ubatch);
     twin->apply_ubatch(sinfo, ubatch);
     mark_written(sinfo);

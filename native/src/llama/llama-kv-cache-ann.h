@@ -64,6 +64,10 @@ public:
     // lies contiguous. Returns the number of visible cells, or -1 if it was not needed (and is not asked for).
     int64_t find_always(llama_seq_id seq, llama_pos pos, uint32_t cell, bool count, int32_t * res) const;
 
+    // True if sequence `seq` lies contiguous up to position `pos`, its cell being `cell`: the query there sees the cells
+    // range[0] <= j < range[1] and no others. Looks at every cell once, then at new ones.
+    bool find_range(llama_seq_id seq, llama_pos pos, uint32_t cell, int32_t * range) const;
+
     // Benchmarks: cells [0, n) hold sequence 0 at positions [0, n), with random contents. The cache must be empty.
     bool fill_random(uint32_t n, uint64_t seed);
 
@@ -86,6 +90,20 @@ private:
     mutable std::vector<std::pair<llama_pos, int32_t>> sorted;
     mutable llama_seq_id                               sorted_seq = -1;
 
+    // what find_range knows of a sequence: cells [first, first + n) hold it at positions p_min ... in order, no cell beyond
+    // them does, but for those of later positions
+    struct contiguous_cells {
+        bool      known     = false;
+        bool      scattered = false;
+        uint32_t  first     = 0;
+        uint32_t  n         = 0;
+        llama_pos p_min     = 0;
+    };
+    mutable std::vector<contiguous_cells> contiguous; // [n_seq]
+
+    void forget_contiguous() { contiguous.assign(contiguous.size(), {}); }
+    void shorten_contiguous(llama_seq_id seq, llama_pos p0);
+
     bool find_always_contiguous(llama_seq_id seq, llama_pos pos, uint32_t cell, int32_t * res) const;
 
     void state_drop(llama_seq_id seq_id);
@@ -103,6 +121,7 @@ public:
     const llama_kv_cache_ann * get_cache() const { return kv; }
     llama_kv_cache_context   * get_twin()  const { return ctx_twin.get(); }
 
+    bool has_sinfo() const { return i_cur < sinfos.size(); } // false: the graph of an empty batch, for its size only
     const llama_kv_cache::slot_info & get_sinfo() const { return sinfos.at(i_cur); }
 
 private:

@@ -22,6 +22,9 @@ public:
     virtual ggml_backend_t memory() const = 0; // where the tensors of a case are
     virtual bool supports(const ggml_tensor * op) const = 0;
     virtual void compute(ggml_context * ctx, ggml_tensor * op) = 0;
+
+    // all nodes in their order; returns how many of them were not computed one by one (-1: not known)
+    virtual int compute_graph(ggml_cgraph * graph) = 0;
 };
 
 // any backend of ggml
@@ -36,9 +39,14 @@ public:
     void compute(ggml_context * ctx, ggml_tensor * op) override {
         ggml_cgraph * gf = ggml_new_graph(ctx);
         ggml_build_forward_expand(gf, op);
-        if (ggml_backend_graph_compute(backend, gf) != GGML_STATUS_SUCCESS) {
+        compute_graph(gf);
+    }
+
+    int compute_graph(ggml_cgraph * graph) override {
+        if (ggml_backend_graph_compute(backend, graph) != GGML_STATUS_SUCCESS) {
             throw test_failure("graph_compute failed on " + name());
         }
+        return -1;
     }
 
 private:

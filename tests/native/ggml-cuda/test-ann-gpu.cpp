@@ -48,7 +48,7 @@ struct topk_case {
 
 struct topk_data {
     std::vector<float>   q, k, mask;
-    std::vector<int32_t> always;
+    std::vector<int32_t> always, ranges; // ranges: of a mask that is made of them
 
     topk_data(const topk_case & c, std::mt19937 & rng) :
         q(normal(c.d*c.n_tokens*c.n_stream, rng, 3.0f)), k(normal(c.d*c.n_kv*c.n_stream, rng, 0.1f)),
@@ -62,8 +62,14 @@ struct topk_data {
         std::bernoulli_distribution is_visible(c.visible);
         for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
             int32_t n = 0;
+            const bool by_range = c.type_mask == GGML_TYPE_I32;
+            const int64_t n_range = (int64_t) (c.visible*c.n_kv), first = rng() % (c.n_kv - n_range + 1);
+            if (by_range) {
+                ranges.push_back((int32_t) first);
+                ranges.push_back((int32_t) (first + n_range));
+            }
             for (int64_t j = 0; j < c.n_kv; ++j) {
-                const bool v = is_visible(rng);
+                const bool v = by_range ? j >= first && j < first + n_range : is_visible(rng);
                 mask[row*c.n_kv + j] = v ? 0.0f : -INFINITY;
                 if (v && n < c.n_always && rng() % 4 == 0) {
                     always[row*c.n_always + n++] = (int32_t) j;
@@ -77,13 +83,17 @@ std::vector<int32_t> compute_topk(const topk_case & c, const topk_data & data, t
     graph g;
     auto * q = g.tensor(GGML_TYPE_F32, c.d, c.n_tokens, 1, c.n_stream);
     auto * k = g.tensor(c.type, c.d, c.n_kv, 1, c.n_stream);
-    auto * m = g.tensor(c.type_mask, c.n_kv, c.n_tokens, 1, c.n_stream);
+    auto * m = g.tensor(c.type_mask, c.type_mask == GGML_TYPE_I32 ? 2 : c.n_kv, c.n_tokens, 1, c.n_stream);
     auto * a = c.n_always > 0 ? g.tensor(GGML_TYPE_I32, c.n_always, c.n_tokens, 1, c.n_stream) : nullptr;
     auto * r = ggml_ann_topk(g.ctx.get(), q, k, m, a, c.n_top_k);
     g.run(where, r, [&] {
         set_floats(q, data.q);
         set_floats(k, data.k);
-        set_floats(m, data.mask);
+        if (c.type_mask == GGML_TYPE_I32) {
+            ggml_backend_tensor_set(m, data.ranges.data(), 0, ggml_nbytes(m));
+        } else {
+            set_floats(m, data.mask);
+        }
         if (a) {
             ggml_backend_tensor_set(a, data.always.data(), 0, ggml_nbytes(a));
         }
@@ -265,6 +275,182 @@ void check_attn(const attn_case & c, uint32_t seed, target & where) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// search vectors: projected, rotated, normalised and stored, with the search or for many layers
+
+struct vectors_case {
+    int64_t   n_in = 96, d = 64, n_kv = 300, n_tokens = 1, n_stream = 1;
+    int32_t   n_rot = 0, n_top_k = 20, n_layers = 1;
+    ggml_type type_w = GGML_TYPE_F16, type = GGML_TYPE_F16;
+    bool      norm = true, search = true;
+};
+
+struct vectors_layer {
+    ggml_tensor *x, *w_k, *w_q, *cache, *topk;
+};
+
+// The nodes of a model's graph: the key of each token into its cell, then the search that may find it.
+struct vectors_graph {
+    graph         g;
+    ggml_cgraph * gf = nullptr;
+    ggml_tensor * pos, * idxs, * ranges;
+    std::vector<vectors_layer> layers;
+
+    explicit vectors_graph(const vectors_case & c) {
+        ggml_context * ctx = g.ctx.get();
+        gf     = ggml_new_graph(ctx);
+        pos    = g.tensor(GGML_TYPE_I32, c.n_tokens*c.n_stream, 1);
+        idxs   = g.tensor(GGML_TYPE_I64, c.n_tokens*c.n_stream, 1);
+        ranges = g.tensor(GGML_TYPE_I32, 2, c.n_tokens, 1, c.n_stream);
+        const int64_t n = c.n_tokens*c.n_stream;
+        for (int il = 0; il < c.n_layers; ++il) {
+            vectors_layer l = {};
+            l.x     = g.tensor(GGML_TYPE_F32, c.n_in, n);
+            l.w_k   = g.tensor(c.type_w, c.n_in, c.d);
+            l.w_q   = g.tensor(c.type_w, c.n_in, c.d);
+            l.cache = g.tensor(c.type, c.d, c.n_kv, c.n_stream);
+            ggml_set_name(l.w_k, "blk.0.indexer.attn_k.weight");
+            ggml_set_name(l.w_q, "blk.0.indexer.proj.weight");
+            auto projected = [&](ggml_tensor * w) {
+                ggml_tensor * y = ggml_reshape_3d(ctx, ggml_mul_mat(ctx, w, l.x), c.d, 1, n);
+                return c.n_rot > 0 ? ggml_rope_ext(ctx, y, pos, nullptr, c.n_rot, GGML_ROPE_TYPE_NEOX, 0, 1e4f, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f) : y;
+            };
+            ggml_tensor * k = projected(l.w_k);
+            k = c.norm ? ggml_l2_norm(ctx, k, 1e-12f) : k;
+            k = ggml_view_2d(ctx, k, c.d, n, k->nb[2], 0);
+            ggml_build_forward_expand(gf, ggml_set_rows(ctx, ggml_reshape_2d(ctx, l.cache, c.d, c.n_kv*c.n_stream), k, idxs));
+            if (c.search) {
+                ggml_tensor * q = ggml_reshape_4d(ctx, projected(l.w_q), c.d, c.n_tokens, 1, c.n_stream);
+                ggml_tensor * keys = ggml_view_4d(ctx, l.cache, c.d, 1, c.n_kv, c.n_stream, l.cache->nb[1], l.cache->nb[1], l.cache->nb[2], 0);
+                l.topk = ggml_ann_topk(ctx, q, ggml_permute(ctx, keys, 0, 2, 1, 3), ranges, nullptr, c.n_top_k);
+                ggml_build_forward_expand(gf, l.topk);
+            }
+            layers.push_back(l);
+        }
+    }
+};
+
+// in double precision, from the weights as they are stored
+std::vector<double> reference_vector(const vectors_case & c, const std::vector<float> & w, const float * x, int32_t pos, bool norm) {
+    std::vector<double> y(c.d, 0.0);
+    for (int64_t e = 0; e < c.d; ++e) {
+        for (int64_t i = 0; i < c.n_in; ++i) {
+            y[e] += (double) w[e*c.n_in + i]*x[i];
+        }
+    }
+    for (int32_t i = 0; i < c.n_rot/2; ++i) {
+        const double theta = pos*std::pow(1e4, -2.0*i/c.n_rot);
+        const double a = y[i], b = y[i + c.n_rot/2];
+        y[i]             = a*std::cos(theta) - b*std::sin(theta);
+        y[i + c.n_rot/2] = a*std::sin(theta) + b*std::cos(theta);
+    }
+    double sum = 0.0;
+    for (double v : y) {
+        sum += v*v;
+    }
+    for (double & v : y) {
+        v /= norm ? std::sqrt(sum) : 1.0;
+    }
+    return y;
+}
+
+double length_of(const std::vector<double> & v) {
+    double sum = 0.0;
+    for (double x : v) {
+        sum += x*x;
+    }
+    return std::sqrt(sum);
+}
+
+void check_vectors(const vectors_case & c, uint32_t seed, target & where) {
+    std::mt19937 rng(seed);
+    vectors_graph v(c);
+    v.g.buffer.reset(ggml_backend_alloc_ctx_tensors(v.g.ctx.get(), where.memory()));
+    CHECK(v.g.buffer);
+    const int64_t n = c.n_tokens*c.n_stream;
+    std::vector<int32_t> pos, ranges;
+    std::vector<int64_t> idxs;
+    for (int64_t s = 0; s < c.n_stream; ++s) {
+        const int64_t first = rng() % (c.n_kv - c.n_tokens + 1); // cells before the batch hold keys already
+        for (int64_t t = 0; t < c.n_tokens; ++t) {
+            pos.push_back((int32_t) (first + t));
+            idxs.push_back(s*c.n_kv + first + t);
+            ranges.push_back(0);
+            ranges.push_back((int32_t) (first + t + 1));
+        }
+    }
+    ggml_backend_tensor_set(v.pos,    pos.data(),    0, ggml_nbytes(v.pos));
+    ggml_backend_tensor_set(v.idxs,   idxs.data(),   0, ggml_nbytes(v.idxs));
+    ggml_backend_tensor_set(v.ranges, ranges.data(), 0, ggml_nbytes(v.ranges));
+    std::vector<std::vector<float>> x, before;
+    for (auto & l : v.layers) {
+        x.push_back(normal(c.n_in*n, rng));
+        set_floats(l.x, x.back());
+        set_floats(l.w_k, normal(c.n_in*c.d, rng, 0.1f));
+        set_floats(l.w_q, normal(c.n_in*c.d, rng, 0.1f));
+        set_floats(l.cache, normal(c.d*c.n_kv*c.n_stream, rng, 0.125f));
+        before.push_back(to_floats(l.cache));
+    }
+    const int fused = where.compute_graph(v.gf);
+    CHECK(fused == -1 || fused >= ggml_graph_n_nodes(v.gf) - c.n_layers*4); // views may lie before and between
+
+    for (size_t il = 0; il < v.layers.size(); ++il) {
+        const auto & l = v.layers[il];
+        const auto after = to_floats(l.cache), w_k = to_floats(l.w_k), w_q = to_floats(l.w_q);
+        std::vector<bool> is_new(c.n_kv*c.n_stream, false);
+        for (int64_t i = 0; i < n; ++i) {
+            is_new[idxs[i]] = true;
+            const auto key = reference_vector(c, w_k, x[il].data() + i*c.n_in, pos[i], c.norm);
+            double amax = 0.0;
+            for (double e : key) {
+                amax = std::max(amax, std::abs(e));
+            }
+            const double step = c.type == GGML_TYPE_Q8_0 ? amax/127 : c.type == GGML_TYPE_F16 ? amax/1024 : 0.0;
+            for (int64_t e = 0; e < c.d; ++e) {
+                CHECK_LE(std::abs(after[idxs[i]*c.d + e] - key[e]), step + 1e-3*length_of(key));
+            }
+        }
+        for (int64_t j = 0; j < c.n_kv*c.n_stream; ++j) {
+            CHECK(is_new[j] || std::equal(after.begin() + j*c.d, after.begin() + (j + 1)*c.d, before[il].begin() + j*c.d));
+        }
+        if (!c.search) {
+            continue;
+        }
+        const auto got = to_ints(l.topk);
+        for (int64_t i = 0; i < n; ++i) {
+            const auto q = reference_vector(c, w_q, x[il].data() + i*c.n_in, pos[i], false);
+            const int64_t n_seen = ranges[2*i + 1], s = i/c.n_tokens;
+            std::vector<double> score(n_seen, 0.0);
+            double longest = 0.0;
+            for (int64_t j = 0; j < n_seen; ++j) {
+                double sum = 0.0;
+                for (int64_t e = 0; e < c.d; ++e) {
+                    const double k = after[(s*c.n_kv + j)*c.d + e];
+                    score[j] += q[e]*k;
+                    sum += k*k;
+                }
+                longest = std::max(longest, std::sqrt(sum));
+            }
+            auto sorted = score;
+            std::sort(sorted.rbegin(), sorted.rend());
+            const int64_t n_found = std::min<int64_t>(c.n_top_k, n_seen);
+            const double least = sorted[n_found - 1], rounding = 1e-3*length_of(q)*longest;
+            std::vector<bool> found(n_seen, false);
+            for (int64_t j = 0; j < c.n_top_k; ++j) {
+                const int32_t cell = got[i*c.n_top_k + j];
+                CHECK(j < n_found ? cell >= 0 && cell < n_seen && !found[cell] : cell == -1);
+                if (cell >= 0) {
+                    found[cell] = true;
+                    CHECK_LE(least - rounding, score[cell]);
+                }
+            }
+            for (int64_t j = 0; j < n_seen; ++j) {
+                CHECK(found[j] || score[j] <= least + rounding);
+            }
+        }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 
 const std::vector<std::unique_ptr<target>> & targets() {
     static const auto all = [] {
@@ -300,11 +486,14 @@ void on_first(const std::function<void(target &)> & body) { on(*targets()[0], bo
 TEST("top-k: types, masks, one query") {
     on_all([](target & where) {
         for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
-            for (ggml_type mask : { GGML_TYPE_F32, GGML_TYPE_F16 }) {
+            for (ggml_type mask : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_I32 }) {
                 topk_case c;
                 c.type = type;
                 c.type_mask = mask;
                 check_topk(c, 1, where);
+                c.n_tokens = 21;
+                c.n_always = 5;
+                check_topk(c, 2, where);
             }
         }
     });
@@ -485,6 +674,71 @@ TEST("attention: heads, dims, tokens, streams, softcap, sinks; listed and dense"
     });
 }
 
+TEST("search vectors with their search: types, rotation, norm, tokens, streams") {
+    on_all([](target & where) {
+        uint32_t seed = 0;
+        for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
+            for (ggml_type type_w : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0 }) {
+                for (int64_t n_tokens : { 1, 2, 7 }) {
+                    for (int64_t n_stream : { 1, 2 }) {
+                        vectors_case c;
+                        c.type     = type;
+                        c.type_w   = type_w;
+                        c.n_tokens = n_tokens;
+                        c.n_stream = n_stream;
+                        c.n_rot    = seed % 3 == 0 ? 0 : seed % 3 == 1 ? 64 : 32;
+                        c.norm     = seed % 2 == 0;
+                        c.d        = seed % 5 == 0 ? 96 : seed % 5 == 1 ? 128 : 64;
+                        c.n_in     = seed % 4 == 0 ? 3520 : 96; // more than is read early
+                        check_vectors(c, ++seed, where);
+                    }
+                }
+            }
+        }
+    });
+}
+
+TEST("search keys of many layers at once") {
+    on_first([](target & where) {
+        for (int32_t n_layers : { 1, 5, 40 }) {
+            for (int64_t n_tokens : { 1, 3 }) {
+                vectors_case c;
+                c.search   = false;
+                c.n_layers = n_layers;
+                c.n_tokens = n_tokens;
+                c.n_rot    = 64;
+                c.type     = n_layers == 5 ? GGML_TYPE_Q8_0 : GGML_TYPE_F16;
+                check_vectors(c, (uint32_t) n_layers, where);
+            }
+        }
+    });
+}
+
+TEST("a mask of ranges is that of its cells") {
+    on_first([](target & where) {
+        std::mt19937 rng(5);
+        for (ggml_type type : { GGML_TYPE_F16, GGML_TYPE_F32 }) {
+            for (int64_t n_kv : { 1, 7, 256, 4099 }) {
+                const int64_t n_tokens = 3, n_stream = 2;
+                std::vector<int32_t> data;
+                for (int64_t i = 0; i < 2*n_tokens*n_stream; i += 2) {
+                    data.push_back((int32_t) (rng() % (n_kv + 1)));
+                    data.push_back((int32_t) (data.back() + rng() % (n_kv - data.back() + 1)));
+                }
+                graph g;
+                auto * ranges = g.tensor(GGML_TYPE_I32, 2, n_tokens, 1, n_stream);
+                auto * mask   = ggml_ann_mask(g.ctx.get(), ranges, type, n_kv);
+                g.run(where, mask, [&] { ggml_backend_tensor_set(ranges, data.data(), 0, ggml_nbytes(ranges)); });
+                const auto got = to_floats(mask);
+                for (int64_t i = 0; i < n_kv*n_tokens*n_stream; ++i) {
+                    const int64_t row = i/n_kv, j = i % n_kv;
+                    CHECK_EQ(got[i], j >= data[2*row] && j < data[2*row + 1] ? 0.0f : -INFINITY);
+                }
+            }
+        }
+    });
+}
+
 TEST("random shapes") {
     on_first([](target & where) {
         const bool slow = where.is_emulated();
@@ -516,7 +770,7 @@ TEST("random shapes") {
             c.n_top_k   = (int32_t) pick({ 1, 2, 17, 128, 500, 4096 });
             c.n_always  = (int32_t) std::min<int64_t>(c.n_top_k, pick({ 0, 0, 1, 36 }));
             c.type      = (const ggml_type[]) { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }[rng() % 3];
-            c.type_mask = rng() % 2 ? GGML_TYPE_F16 : GGML_TYPE_F32;
+            c.type_mask = (const ggml_type[]) { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_I32 }[rng() % 3];
             c.visible   = (const double[]) { 0.02, 0.5, 0.99, 1.0 }[rng() % 4];
             c.keys      = rng() % 6 == 0 ? keys_like::ties : keys_like::normal;
             check_topk(c, (uint32_t) i, where);

@@ -30,10 +30,12 @@ struct dim3 {
     unsigned x, y, z;
     dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
+struct int2   { int x, y; };
 struct uint2  { uint32_t x, y; };
 struct uint4  { uint32_t x, y, z, w; };
 struct float2 { float x, y; };
 struct float4 { float x, y, z, w; };
+inline int2   make_int2  (int x, int y) { return { x, y }; }
 inline uint2  make_uint2 (uint32_t x, uint32_t y) { return { x, y }; }
 inline uint4  make_uint4 (uint32_t x, uint32_t y, uint32_t z, uint32_t w) { return { x, y, z, w }; }
 inline float2 make_float2(float x, float y) { return { x, y }; }
@@ -62,6 +64,9 @@ inline uint32_t __byte_perm(uint32_t x, uint32_t y, uint32_t selector) {
 inline uint32_t atomicAdd(uint32_t * p, uint32_t x) { const uint32_t old = *p; *p += x; return old; }
 inline uint32_t atomicSub(uint32_t * p, uint32_t x) { const uint32_t old = *p; *p -= x; return old; }
 inline void __threadfence() {}
+inline void ggml_cuda_pdl_lc() {}
+inline void ggml_cuda_pdl_sync() {}
+inline float rsqrtf(float x) { return 1.0f/std::sqrt(x); }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // threads (emulator.cpp)

@@ -21,6 +21,25 @@ public:
         ggml_cuda_ann(ctx, op);
     }
 
+    int compute_graph(ggml_cgraph * graph) override {
+        ggml_cuda_info().devices[0] = { cc, n_sm };
+        ggml_backend_cuda_context ctx;
+        int fused = 0;
+        for (int i = 0; i < graph->n_nodes; ++i) { // as ggml-cuda.cu does, with the CPU for the ops of others
+            ggml_tensor * node = graph->nodes[i];
+            if (const int n = ggml_cuda_ann_fuse(ctx, graph, i)) {
+                fused += n;
+                i += n;
+            } else if (node->op == GGML_OP_ANN) {
+                ggml_cuda_ann(ctx, node);
+            } else {
+                ggml_cgraph one = ggml_graph_view(graph, i, i + 1);
+                ggml_backend_graph_compute(ops::cpu(), &one);
+            }
+        }
+        return fused;
+    }
+
 private:
     int cc, n_sm;
 };
