@@ -3,9 +3,12 @@
 // A block takes one K/V head of one token with up to 8 of its query heads, so that a row of K or V is read once for all
 // of them, and goes through its cells in chunks: logits, running softmax, weighted sum. Long lists are split over blocks,
 // whose running softmaxes a second kernel merges. Without candidates the cells are all of the cache and the mask decides.
+// A search of few queries that comes just before leaves its last step to this: every block finds the list for itself.
 
-#include "ann-cuda.cuh"
-#include "ann-device.cuh"
+#include "ann-fuse.cuh"
+#include "ann-topk-finish.cuh"
+
+#include "ggml-ann.h"
 
 namespace {
 
@@ -70,12 +73,18 @@ template <int NH> static __device__ __forceinline__ int head_of_lane(int lane) {
 }
 
 // NH: query heads of a block (a power of two; fewer may be real). NE: elements of a row a lane holds, in units of 4.
-template <ggml_type type, int NH, int NE>
-static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
+// FIND: the list of cells is still to be made of what a search has collected.
+template <ggml_type type, int NH, int NE, bool FIND>
+static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a, const topk_args found) {
     constexpr int NH_ROUND = NH*NE < 4 ? NH : 4/NE; // heads whose outputs of all warps fit the shared memory together
     __shared__ float weight[N_CHUNK][NH]; // logits, then weights
     __shared__ float top[NH], total[NH], keep[NH];
-    __shared__ float out[N_WARPS][NH_ROUND][NE*N_ROW];
+    __shared__ union {
+        float          out[N_WARPS][NH_ROUND][NE*N_ROW];
+        finish_scratch scratch;
+    } shared;
+    __shared__ finish_memory<N_THREADS, FIND ? N_LIST : 4> finish;
+    __shared__ int32_t list[FIND ? N_LIST : 1];
 
     const int lane = threadIdx.x % ANN_LANES;
     const int warp = threadIdx.x / ANN_LANES;
@@ -87,8 +96,8 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
 
     const char * k = a.k + h_kv*a.nbk2 + s*a.nbk3;
     const char * v = a.v + h_kv*a.nbv2 + s*a.nbv3;
-    const int32_t * cells = a.cells ? (const int32_t *) (a.cells + t*a.nbc1 + s*a.nbc3) : nullptr;
-    const char * mask = a.cells ? nullptr : a.mask + t*a.nbm1 + s*a.nbm3;
+    const int32_t * cells = FIND ? list : a.cells ? (const int32_t *) (a.cells + t*a.nbc1 + s*a.nbc3) : nullptr;
+    const char * mask = FIND || a.cells ? nullptr : a.mask + t*a.nbm1 + s*a.nbm3;
     const int begin = blockIdx.z*a.n_per_split;
     const int end   = min(a.n_cells, begin + a.n_per_split);
 
@@ -111,6 +120,18 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
     if (threadIdx.x < NH) {
         top[threadIdx.x]   = -INFINITY;
         total[threadIdx.x] = 0.0f;
+    }
+
+    if constexpr (FIND) {
+        ann_finish<true>(found, blockIdx.y, finish, shared.scratch, list);
+        __syncthreads();
+        if (blockIdx.x == 0 && blockIdx.z == 0) { // the search's result
+            for (int i = threadIdx.x; i < a.n_cells; i += N_THREADS) {
+                found.dst[(int64_t) blockIdx.y*a.n_cells + i] = list[i];
+            }
+        }
+    } else {
+        GGML_UNUSED(found);
     }
 
     for (int c0 = begin; c0 < end; c0 += N_CHUNK) {
@@ -225,7 +246,7 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
                 for (int n = 0; n < NE; ++n) {
 #pragma unroll
                     for (int i = 0; i < N_LANE; ++i) {
-                        out[warp][h - first][n*N_ROW + lane*N_LANE + i] = acc[h][n][i];
+                        shared.out[warp][h - first][n*N_ROW + lane*N_LANE + i] = acc[h][n][i];
                     }
                 }
             }
@@ -239,7 +260,7 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a) {
             }
             float sum = 0.0f;
             for (int w = 0; w < N_WARPS; ++w) {
-                sum += out[w][h][e];
+                sum += shared.out[w][h][e];
             }
             const int64_t head = (int64_t) blockIdx.y*a.n_head + h0 + first + h;
             const float most = top[first + h];
@@ -289,37 +310,40 @@ static __global__ void __launch_bounds__(256) merge_splits(const attn_args a, in
 // ---------------------------------------------------------------------------------------------------------------------
 // launches
 
-using attend_kernel = void (*)(const attn_args);
+using attend_kernel = void (*)(const attn_args, const topk_args);
 
 struct attend_choice {
     attend_kernel kernel;
     int           n_heads; // of a block
 };
 
-template <ggml_type type, int NE> attend_choice choose(int n_group) {
+template <ggml_type type, int NE, bool FIND> attend_choice choose(int n_group) {
     if (n_group == 1) {
-        return { attend<type, 1, NE>, 1 };
+        return { attend<type, 1, NE, FIND>, 1 };
     }
     if (n_group == 2) {
-        return { attend<type, 2, NE>, 2 };
+        return { attend<type, 2, NE, FIND>, 2 };
     }
     if (n_group <= 4 || NE > 1) {
-        return { attend<type, 4, NE>, 4 };
+        return { attend<type, 4, NE, FIND>, 4 };
     }
-    return { attend<type, (NE > 1 ? 4 : 8), NE>, 8 };
+    return { attend<type, (NE > 1 ? 4 : 8), NE, FIND>, 8 };
 }
 
-template <ggml_type type> attend_choice choose(int n_group, int n_embd_head) {
-    return n_embd_head <= N_ROW ? choose<type, 1>(n_group) : choose<type, 2>(n_group);
+template <ggml_type type> attend_choice choose(int n_group, int n_embd_head, bool find) {
+    if (n_embd_head <= N_ROW) {
+        return find ? choose<type, 1, true>(n_group) : choose<type, 1, false>(n_group);
+    }
+    return find ? choose<type, 2, true>(n_group) : choose<type, 2, false>(n_group);
 }
 
-attend_choice choose(ggml_type type, int n_group, int n_embd_head) {
+attend_choice choose(ggml_type type, int n_group, int n_embd_head, bool find) {
     switch (type) {
-        case GGML_TYPE_F32:  return choose<GGML_TYPE_F32> (n_group, n_embd_head);
-        case GGML_TYPE_BF16: return choose<GGML_TYPE_BF16>(n_group, n_embd_head);
-        case GGML_TYPE_Q8_0: return choose<GGML_TYPE_Q8_0>(n_group, n_embd_head);
-        case GGML_TYPE_Q4_0: return choose<GGML_TYPE_Q4_0>(n_group, n_embd_head);
-        default:             return choose<GGML_TYPE_F16> (n_group, n_embd_head);
+        case GGML_TYPE_F32:  return choose<GGML_TYPE_F32> (n_group, n_embd_head, find);
+        case GGML_TYPE_BF16: return choose<GGML_TYPE_BF16>(n_group, n_embd_head, find);
+        case GGML_TYPE_Q8_0: return choose<GGML_TYPE_Q8_0>(n_group, n_embd_head, find);
+        case GGML_TYPE_Q4_0: return choose<GGML_TYPE_Q4_0>(n_group, n_embd_head, find);
+        default:             return choose<GGML_TYPE_F16> (n_group, n_embd_head, find);
     }
 }
 
@@ -341,7 +365,14 @@ bool ggml_cuda_ann_attn_supported(const ggml_tensor * op) {
         k->ne[1] < INT32_MAX/2;
 }
 
-void ggml_cuda_ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
+bool ann_attn_finds(const ggml_tensor * topk, const ggml_tensor * attn) {
+    return attn->op == GGML_OP_ANN && ggml_ann_get_kind(attn) == GGML_ANN_ATTN && attn->src[3] == topk && ann_topk_is_few(topk) &&
+        topk->ne[0] <= N_LIST && ggml_cuda_ann_attn_supported(attn);
+}
+
+void ggml_cuda_ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_attn(ctx, dst, nullptr); }
+
+void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_args * found) {
     const ggml_tensor * q     = dst->src[0];
     const ggml_tensor * k     = dst->src[1];
     const ggml_tensor * v     = dst->src[2];
@@ -381,7 +412,7 @@ void ggml_cuda_ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
     a.scale    = ggml_get_op_params_f32(dst, 2);
     a.softcap  = ggml_get_op_params_f32(dst, 3);
 
-    const attend_choice choice = choose(k->type, a.n_group, std::max(a.dk, a.dv));
+    const attend_choice choice = choose(k->type, a.n_group, std::max(a.dk, a.dv), found != nullptr);
     a.n_head_blocks = (a.n_group + choice.n_heads - 1)/choice.n_heads;
 
     // splits until the chip is busy, of at least a chunk
@@ -396,7 +427,8 @@ void ggml_cuda_ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
     if (n_split > 1) {
         a.partial = partial.alloc((size_t) n_rows*a.n_head*n_split*(2 + a.dv));
     }
-    ann_launch(choice.kernel, dim3(k->ne[2]*a.n_head_blocks, n_rows, n_split), dim3(N_THREADS), ctx.stream(), a);
+    ann_launch(choice.kernel, dim3(k->ne[2]*a.n_head_blocks, n_rows, n_split), dim3(N_THREADS), ctx.stream(), a,
+        found ? *found : topk_args {});
     if (n_split > 1) {
         ann_launch(merge_splits, dim3(a.n_head, n_rows), dim3(256), ctx.stream(), a, n_split);
     }

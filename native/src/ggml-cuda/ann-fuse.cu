@@ -3,8 +3,8 @@
 //   key      MUL_MAT(w, x), [ROPE], [L2_NORM], SET_ROWS
 //   query    MUL_MAT(w, x), [ROPE]
 //
-// A run of keys (llama-ann-graph.cpp puts those of a dense graph's layers behind each other) is two launches; a key, a query
-// and the GGML_ANN_TOPK of that query are three instead of up to eight.
+// A run of keys (llama-ann-graph.cpp puts those of a dense graph's layers behind each other) is two launches. A key, a query,
+// the GGML_ANN_TOPK of that query and the GGML_ANN_ATTN of its cells are four instead of up to ten.
 
 #include "ann-fuse.cuh"
 
@@ -148,6 +148,14 @@ bool is_key(const ggml_cgraph * graph, int i, vector_nodes & v) {
     return find_vector(graph, i, v) && v.set_rows && is_closed(graph, v.nodes);
 }
 
+// the search of node i, with the attention that follows it if that can find its cells itself; the last node that is done
+int search(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, int i, ann_projected * projected) {
+    const int next = skip_views(graph, i + 1);
+    const bool finds = next < graph->n_nodes && ann_attn_finds(graph->nodes[i], graph->nodes[next]);
+    ann_topk(ctx, graph->nodes[i], projected, finds ? graph->nodes[next] : nullptr);
+    return finds ? next : i;
+}
+
 const ggml_tensor * root_of(const ggml_tensor * t) { return t->view_src ? t->view_src : t; }
 
 // the search that follows a key, if it reads a query projected from the same tokens and the cache that the key goes to
@@ -175,16 +183,20 @@ int fuse_search(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, cons
     p.project.part[1]  = part_of(key);
     p.project.n_tokens = (int) query.mul_mat->ne[1];
     p.store            = store_of(key);
-    ann_topk(ctx, topk, &p);
-    return i;
+    return search(ctx, graph, i, &p);
 }
 
 } // namespace
 
 int ggml_cuda_ann_fuse(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, int i) {
     constexpr int64_t MAX_TOKENS = 16;
+    const ggml_tensor * node = graph->nodes[i];
+    if (node->op == GGML_OP_ANN && ggml_ann_get_kind(node) == GGML_ANN_TOPK) {
+        const int next = skip_views(graph, i + 1);
+        return next < graph->n_nodes && ann_attn_finds(node, graph->nodes[next]) ? search(ctx, graph, i, nullptr) - i : 0;
+    }
     vector_nodes key;
-    if (graph->nodes[i]->op != GGML_OP_MUL_MAT || graph->nodes[i]->ne[1] > MAX_TOKENS || !is_key(graph, i, key)) {
+    if (node->op != GGML_OP_MUL_MAT || node->ne[1] > MAX_TOKENS || !is_key(graph, i, key)) {
         return 0;
     }
     if (const int last = fuse_search(ctx, graph, key)) {

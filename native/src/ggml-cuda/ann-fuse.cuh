@@ -12,5 +12,13 @@ struct ann_projected {
 
 bool ann_topk_is_few(const ggml_tensor * op); // queries: only those can be projected on the way
 
-// projected may be null
-void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected * projected);
+// Attention that finds its cells itself in what a search of its own queries collected: of few, with short lists.
+bool ann_attn_finds(const ggml_tensor * topk, const ggml_tensor * attn);
+
+struct topk_args;
+
+// projected: null, the queries are there. attn: the attention that is to find the cells, or null.
+void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected * projected, ggml_tensor * attn);
+
+// found: what a search has collected of the cells; null: they are listed
+void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_args * found);

@@ -14,9 +14,11 @@ static __device__ __forceinline__ int2 range_of(const topk_args & a, int s, int 
     return make_int2(0, a.n_kv);
 }
 
-static __device__ __forceinline__ bool is_hidden(const topk_args & a, int s, int t, const int2 & range, int j) {
-    return a.mask_is == mask_kind::ranges ? j < range.x || j >= range.y :
-        ann_is_hidden(a.mask + t*a.nbm1 + s*a.nbm3, a.mask_is == mask_kind::f32, j);
+template <bool RANGES> static __device__ __forceinline__ bool is_hidden(const topk_args & a, int s, int t, const int2 & range, int j) {
+    if constexpr (RANGES) {
+        return j < range.x || j >= range.y;
+    }
+    return ann_is_hidden(a.mask + t*a.nbm1 + s*a.nbm3, a.mask_is == mask_kind::f32, j);
 }
 
 // Keys of the batch: a block stores those of its own cells before it reads them. All threads; ends at a barrier.
@@ -72,8 +74,8 @@ static __device__ void merge_bins(const topk_args & a, int row, const uint32_t *
 
 static __device__ void begin_block(const topk_args & a, int row0, int n_rows, uint32_t * bins, int n_bins) {
     if (blockIdx.x == 0) { // of the select kernel that follows
-        for (int i = threadIdx.x; i < 3*n_rows; i += N_SCORES) {
-            a.counters[3*row0 + i] = 0;
+        for (int i = threadIdx.x; i < N_COUNTERS*n_rows; i += N_SCORES) {
+            a.counters[N_COUNTERS*row0 + i] = 0;
         }
     }
     for (int i = threadIdx.x; i < n_bins; i += N_SCORES) {
@@ -82,7 +84,7 @@ static __device__ void begin_block(const topk_args & a, int row0, int n_rows, ui
 }
 
 // Any type and size, any hardware: 32 lanes share a key.
-template <ggml_type type, bool BINS>
+template <ggml_type type, bool BINS, bool RANGES>
 static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args a) {
     constexpr int NQ = 2;
     __shared__ float    query[NQ][1024];
@@ -124,7 +126,7 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
                 sum[i] += ann_shfl_xor(sum[i], n);
             }
             if (lane == 0 && i < nq) {
-                emit(a, row0 + i, j, is_hidden(a, s, t0 + i, range[i], j), sum[i], BINS ? bins[i] : nullptr);
+                emit(a, row0 + i, j, is_hidden<RANGES>(a, s, t0 + i, range[i], j), sum[i], BINS ? bins[i] : nullptr);
             }
         }
     }
@@ -217,9 +219,9 @@ template <ggml_type type, int D> struct key_tile {
 };
 #endif
 
-// NT: tiles of 4 queries. A query takes two columns of the right operand, its f16 rounding and the rest that rounding lost,
+// NT: tiles of 4 queries. RANGES: the mask is ranges. A query takes two columns of the right operand, its f16 rounding and the rest that rounding lost,
 // so that scores keep the precision of f32 queries; it is scaled by a power of two first (its scale is free).
-template <ggml_type type, int D, int NT, bool BINS>
+template <ggml_type type, int D, int NT, bool BINS, bool RANGES>
 static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a) {
 #if defined(ANN_MMA_AVAILABLE)
     constexpr int NQ = 4*NT;
@@ -299,8 +301,8 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
 #pragma unroll
         for (int n = 0; n < NT; ++n) {
             const int i = min(4*n + t, nq - 1);
-            hidden |= (uint32_t) is_hidden(a, s, t0 + i, range[i], j_lo) << 2*n |
-                (uint32_t) is_hidden(a, s, t0 + i, range[i], j_hi) << (2*n + 1);
+            hidden |= (uint32_t) is_hidden<RANGES>(a, s, t0 + i, range[i], j_lo) << 2*n |
+                (uint32_t) is_hidden<RANGES>(a, s, t0 + i, range[i], j_hi) << (2*n + 1);
         }
 #pragma unroll (NT < 4 ? NT : 4)
         for (int n = 0; n < NT; ++n) {

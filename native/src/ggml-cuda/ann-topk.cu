@@ -1,9 +1,10 @@
 // GGML_ANN_TOPK. Contract in ggml-ann.h.
 //
-// Two kernels, joined by one sortable integer per (query, cell), 0 = never enters:
+// Two steps, joined by one sortable integer per (query, cell), 0 = never enters:
 //   scores   blocks split the cells; a tile of keys meets all queries of the block on the matrix units. Few queries
 //            (decode): scores are also counted by their upper 12 bits, in shared memory, then for the whole row.
-//   select   finds the bin that the last place falls in, takes what lies above it, and decides inside that bin by digits.
+//   select   finds the bin that the last place falls in, takes what lies above it, and decides inside that bin by digits:
+//            in a kernel of its own, or (short lists of few queries) at the beginning of the attention that follows.
 // Many queries (prefill) go through in groups, so that their integers never become a [queries x cells] matrix.
 
 #include "ann-fuse.cuh"
@@ -19,13 +20,13 @@ struct scores_choice {
     int           n_queries; // of a block
 };
 
-template <ggml_type type, int D> scores_choice choose_mma(bool few) {
+template <ggml_type type, int D, bool RANGES> scores_choice choose_mma(bool few) {
     constexpr int NT = D <= 128 ? 16 : 8;
-    return few ? scores_choice { scores_mma<type, D, 1, true>, 4 } : scores_choice { scores_mma<type, D, NT, false>, 4*NT };
+    return few ? scores_choice { scores_mma<type, D, 1, true, RANGES>, 4 } : scores_choice { scores_mma<type, D, NT, false, RANGES>, 4*NT };
 }
 
-template <ggml_type type> scores_choice choose_plain(bool few) {
-    return { few ? scores_plain<type, true> : scores_plain<type, false>, 2 };
+template <ggml_type type, bool RANGES> scores_choice choose_plain(bool few) {
+    return { few ? scores_plain<type, true, RANGES> : scores_plain<type, false, RANGES>, 2 };
 }
 
 bool has_mma(int device) {
@@ -33,23 +34,23 @@ bool has_mma(int device) {
     return GGML_CUDA_CC_IS_NVIDIA(cc) && ampere_mma_available(cc);
 }
 
-template <ggml_type type> scores_choice choose(const ggml_tensor * k, bool mma, bool few) {
+template <ggml_type type, bool RANGES> scores_choice choose(const ggml_tensor * k, bool mma, bool few) {
     const int64_t align = type == GGML_TYPE_F16 ? 16 : 4; // bytes of one read
     if (mma && k->nb[1] % align == 0 && k->nb[3] % align == 0 && (uintptr_t) k->data % align == 0) {
         switch (k->ne[0]) {
-            case  64: return choose_mma<type,  64>(few);
-            case 128: return choose_mma<type, 128>(few);
-            case 256: return choose_mma<type, 256>(few);
+            case  64: return choose_mma<type,  64, RANGES>(few);
+            case 128: return choose_mma<type, 128, RANGES>(few);
+            case 256: return choose_mma<type, 256, RANGES>(few);
         }
     }
-    return choose_plain<type>(few);
+    return choose_plain<type, RANGES>(few);
 }
 
-scores_choice choose(const ggml_tensor * k, bool mma, bool few) {
+template <bool RANGES> scores_choice choose(const ggml_tensor * k, bool mma, bool few) {
     switch (k->type) {
-        case GGML_TYPE_F16:  return choose<GGML_TYPE_F16> (k, mma, few);
-        case GGML_TYPE_Q8_0: return choose<GGML_TYPE_Q8_0>(k, mma, few);
-        default:             return choose_plain<GGML_TYPE_F32>(few);
+        case GGML_TYPE_F16:  return choose<GGML_TYPE_F16,  RANGES>(k, mma, few);
+        case GGML_TYPE_Q8_0: return choose<GGML_TYPE_Q8_0, RANGES>(k, mma, few);
+        default:             return choose_plain<GGML_TYPE_F32, RANGES>(few);
     }
 }
 
@@ -67,9 +68,9 @@ bool ggml_cuda_ann_topk_supported(const ggml_tensor * op) {
 
 bool ann_topk_is_few(const ggml_tensor * op) { return op->ne[1]*op->ne[3] <= N_FEW; }
 
-void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_topk(ctx, dst, nullptr); }
+void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_topk(ctx, dst, nullptr, nullptr); }
 
-void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected * projected) {
+void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected * projected, ggml_tensor * attn) {
     const ggml_tensor * q      = dst->src[0];
     const ggml_tensor * k      = dst->src[1];
     const ggml_tensor * mask   = dst->src[2];
@@ -102,8 +103,9 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
     a.n_stride = round_up(a.n_kv, 4);
 
     const bool few = ann_topk_is_few(dst);
-    GGML_ASSERT(few || !projected);
-    const scores_choice scores = choose(k, has_mma(ctx.device), few);
+    GGML_ASSERT(few || (!projected && !attn));
+    const bool mma = has_mma(ctx.device);
+    const scores_choice scores = a.mask_is == mask_kind::ranges ? choose<true>(k, mma, few) : choose<false>(k, mma, few);
 
     // rows of a group: at least one block's queries
     const int64_t fit = N_GROUP_KEYS/a.n_stride/scores.n_queries*scores.n_queries;
@@ -115,7 +117,7 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
     ggml_cuda_pool_alloc<uint32_t>           bins(ctx.pool(), few ? (size_t) rows*N_BINS : 1);
     ggml_cuda_pool_alloc<int32_t>            sure(ctx.pool(), (size_t) rows*a.n_top_k);
     ggml_cuda_pool_alloc<unsigned long long> cand(ctx.pool(), (size_t) rows*N_CAND);
-    ggml_cuda_pool_alloc<uint32_t>           counters(ctx.pool(), (size_t) rows*3);
+    ggml_cuda_pool_alloc<uint32_t>           counters(ctx.pool(), (size_t) rows*N_COUNTERS);
     a.keys     = keys.get();
     a.sure     = sure.get();
     a.cand     = cand.get();
@@ -156,10 +158,13 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
             if (few) {
                 constexpr int N = 512; // a part is 4 keys a thread where there are multiprocessors for that
                 const int n_parts = std::max(1, std::min(a.n_kv/(4*N), nsm/n_rows));
-                ann_launch(select_best<true, N>, dim3(n_parts, n_rows), dim3(N), ctx.stream(), a);
+                ann_launch(attn ? select_best<true, false, N> : select_best<true, true, N>, dim3(n_parts, n_rows), dim3(N), ctx.stream(), a);
+                if (attn) {
+                    ann_attn(ctx, attn, &a);
+                }
             } else {
                 constexpr int N = 1024;
-                ann_launch(select_best<false, N>, dim3(1, n_rows), dim3(N), ctx.stream(), a);
+                ann_launch(select_best<false, true, N>, dim3(1, n_rows), dim3(N), ctx.stream(), a);
             }
         }
     }

@@ -1,23 +1,8 @@
-// What the kernels of GGML_ANN_TOPK share: sizes, and the arguments of a launch. Included by ann-topk.cu alone.
+// What the kernels of GGML_ANN_TOPK share: sizes, and the arguments of a launch.
 #pragma once
 
 #include "ann-cuda.cuh"
 #include "ann-project.cuh"
-
-namespace {
-
-constexpr int N_BINS    = 4096; // upper 12 bits: sign, exponent, 3 bits of the mantissa
-constexpr int BIN_SHIFT = 20;
-constexpr int N_SCORES  = 256;  // threads of the scores kernels
-constexpr int N_BEST    = 4096; // most cells of one query
-constexpr int N_CAND    = 8192; // cells listed of the bin that the last place falls in; beyond: read from the row
-constexpr int N_RANKED  = 1024; // candidates that are ranked by comparing all with all; more go digit by digit
-constexpr int N_FEW     = 16;   // rows up to which the scores kernel counts bins
-#if defined(ANN_EMULATED)
-constexpr int64_t N_GROUP_KEYS = 1 << 15; // small enough for tests to have several groups
-#else
-constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of select_best for nearly every multiprocessor
-#endif
 
 enum class mask_kind { f16, f32, ranges };
 
@@ -40,9 +25,28 @@ struct topk_args {
     int64_t              n_stride; // cells of a row of keys
     uint32_t           * keys;     // [rows][n_stride]
     uint32_t           * bins;     // [rows][N_BINS], zeroed; null for many rows
-    int32_t            * sure;     // [rows][n_top_k]
+    int32_t            * sure;     // [rows][n_top_k]: cells above the last bin; from n_top_k - n_always on, the always-attended ones
     unsigned long long * cand;     // [rows][N_CAND]
-    uint32_t           * counters; // [rows][3]: sure, candidates, finished blocks
+    uint32_t           * counters; // [rows][N_COUNTERS]
 };
+
+namespace {
+
+constexpr int N_BINS    = 4096; // upper 12 bits: sign, exponent, 3 bits of the mantissa
+constexpr int BIN_SHIFT = 20;
+constexpr int N_SCORES  = 256;  // threads of the scores kernels
+constexpr int N_BEST    = 4096; // most cells of one query
+constexpr int N_CAND    = 8192; // cells listed of the bin that the last place falls in; beyond: read from the row
+constexpr int N_RANKED  = 1024; // candidates that are ranked by comparing all with all; more go digit by digit
+constexpr int N_FEW     = 16;   // rows up to which the scores kernel counts bins
+constexpr int N_LIST    = 512;  // most cells that attention finds itself, in every block: more are sorted once
+#if defined(ANN_EMULATED)
+constexpr int64_t N_GROUP_KEYS = 1 << 15; // small enough for tests to have several groups
+#else
+constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of select_best for nearly every multiprocessor
+#endif
+
+// of a row's counters: entries of sure and of cand, finished blocks, the bin of the last place
+enum { SURE, CANDIDATES, FINISHED, LAST_BIN, N_COUNTERS };
 
 } // namespace

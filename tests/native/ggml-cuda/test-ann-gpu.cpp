@@ -279,20 +279,21 @@ void check_attn(const attn_case & c, uint32_t seed, target & where) {
 
 struct vectors_case {
     int64_t   n_in = 96, d = 64, n_kv = 300, n_tokens = 1, n_stream = 1;
-    int32_t   n_rot = 0, n_top_k = 20, n_layers = 1;
-    ggml_type type_w = GGML_TYPE_F16, type = GGML_TYPE_F16;
-    bool      norm = true, search = true;
+    int32_t   n_rot = 0, n_top_k = 20, n_always = 0, n_layers = 1;
+    ggml_type type_w = GGML_TYPE_F16, type = GGML_TYPE_F16, type_kv = GGML_TYPE_F16;
+    bool      norm = true, search = true, attend = false;
+    int64_t   n_head = 6, n_head_kv = 2, d_head = 64;
 };
 
 struct vectors_layer {
-    ggml_tensor *x, *w_k, *w_q, *cache, *topk;
+    ggml_tensor *x, *w_k, *w_q, *cache, *topk, *q, *k, *v, *attn;
 };
 
 // The nodes of a model's graph: the key of each token into its cell, then the search that may find it.
 struct vectors_graph {
     graph         g;
     ggml_cgraph * gf = nullptr;
-    ggml_tensor * pos, * idxs, * ranges;
+    ggml_tensor * pos, * idxs, * ranges, * always = nullptr;
     std::vector<vectors_layer> layers;
 
     explicit vectors_graph(const vectors_case & c) {
@@ -301,6 +302,7 @@ struct vectors_graph {
         pos    = g.tensor(GGML_TYPE_I32, c.n_tokens*c.n_stream, 1);
         idxs   = g.tensor(GGML_TYPE_I64, c.n_tokens*c.n_stream, 1);
         ranges = g.tensor(GGML_TYPE_I32, 2, c.n_tokens, 1, c.n_stream);
+        always = c.n_always > 0 ? g.tensor(GGML_TYPE_I32, c.n_always, c.n_tokens, 1, c.n_stream) : nullptr;
         const int64_t n = c.n_tokens*c.n_stream;
         for (int il = 0; il < c.n_layers; ++il) {
             vectors_layer l = {};
@@ -321,8 +323,16 @@ struct vectors_graph {
             if (c.search) {
                 ggml_tensor * q = ggml_reshape_4d(ctx, projected(l.w_q), c.d, c.n_tokens, 1, c.n_stream);
                 ggml_tensor * keys = ggml_view_4d(ctx, l.cache, c.d, 1, c.n_kv, c.n_stream, l.cache->nb[1], l.cache->nb[1], l.cache->nb[2], 0);
-                l.topk = ggml_ann_topk(ctx, q, ggml_permute(ctx, keys, 0, 2, 1, 3), ranges, nullptr, c.n_top_k);
+                l.topk = ggml_ann_topk(ctx, q, ggml_permute(ctx, keys, 0, 2, 1, 3), ranges, always, c.n_top_k);
                 ggml_build_forward_expand(gf, l.topk);
+            }
+            if (c.attend) {
+                l.q = g.tensor(GGML_TYPE_F32, c.d_head, c.n_tokens, c.n_head, c.n_stream);
+                l.k = g.tensor(c.type_kv, c.d_head, c.n_head_kv, c.n_kv, c.n_stream);
+                l.v = g.tensor(c.type_kv, c.d_head, c.n_head_kv, c.n_kv, c.n_stream);
+                l.attn = ggml_ann_attn(ctx, l.q, ggml_permute(ctx, l.k, 0, 2, 1, 3), ggml_permute(ctx, l.v, 0, 2, 1, 3), l.topk, nullptr,
+                    nullptr, 1.0f/std::sqrt((float) c.d_head), 0.0f);
+                ggml_build_forward_expand(gf, l.attn);
             }
             layers.push_back(l);
         }
@@ -367,7 +377,7 @@ void check_vectors(const vectors_case & c, uint32_t seed, target & where) {
     v.g.buffer.reset(ggml_backend_alloc_ctx_tensors(v.g.ctx.get(), where.memory()));
     CHECK(v.g.buffer);
     const int64_t n = c.n_tokens*c.n_stream;
-    std::vector<int32_t> pos, ranges;
+    std::vector<int32_t> pos, ranges, always;
     std::vector<int64_t> idxs;
     for (int64_t s = 0; s < c.n_stream; ++s) {
         const int64_t first = rng() % (c.n_kv - c.n_tokens + 1); // cells before the batch hold keys already
@@ -376,12 +386,18 @@ void check_vectors(const vectors_case & c, uint32_t seed, target & where) {
             idxs.push_back(s*c.n_kv + first + t);
             ranges.push_back(0);
             ranges.push_back((int32_t) (first + t + 1));
+            for (int32_t i = 0; i < c.n_always; ++i) { // every other cell from the first on
+                always.push_back(2*i <= first + t ? 2*i : -1);
+            }
         }
     }
     ggml_backend_tensor_set(v.pos,    pos.data(),    0, ggml_nbytes(v.pos));
     ggml_backend_tensor_set(v.idxs,   idxs.data(),   0, ggml_nbytes(v.idxs));
     ggml_backend_tensor_set(v.ranges, ranges.data(), 0, ggml_nbytes(v.ranges));
-    std::vector<std::vector<float>> x, before;
+    if (v.always) {
+        ggml_backend_tensor_set(v.always, always.data(), 0, ggml_nbytes(v.always));
+    }
+    std::vector<std::vector<float>> x, before, q_head;
     for (auto & l : v.layers) {
         x.push_back(normal(c.n_in*n, rng));
         set_floats(l.x, x.back());
@@ -389,9 +405,17 @@ void check_vectors(const vectors_case & c, uint32_t seed, target & where) {
         set_floats(l.w_q, normal(c.n_in*c.d, rng, 0.1f));
         set_floats(l.cache, normal(c.d*c.n_kv*c.n_stream, rng, 0.125f));
         before.push_back(to_floats(l.cache));
+        if (c.attend) {
+            q_head.push_back(normal(c.d_head*c.n_head*n, rng, 2.0f));
+            set_floats(l.q, q_head.back());
+            set_floats(l.k, normal(c.d_head*c.n_head_kv*c.n_kv*c.n_stream, rng));
+            set_floats(l.v, normal(c.d_head*c.n_head_kv*c.n_kv*c.n_stream, rng));
+        }
     }
     const int fused = where.compute_graph(v.gf);
-    CHECK(fused == -1 || fused >= ggml_graph_n_nodes(v.gf) - c.n_layers*4); // views may lie before and between
+    // all but the first node of a layer, and views that lie before it or between the last step and one that is not part of it
+    const bool whole = !c.attend || c.n_top_k <= 512;
+    CHECK(fused == -1 || fused >= ggml_graph_n_nodes(v.gf) - c.n_layers*(whole ? 4 : 9));
 
     for (size_t il = 0; il < v.layers.size(); ++il) {
         const auto & l = v.layers[il];
@@ -430,21 +454,51 @@ void check_vectors(const vectors_case & c, uint32_t seed, target & where) {
                 }
                 longest = std::max(longest, std::sqrt(sum));
             }
-            auto sorted = score;
+            std::vector<bool> is_always(n_seen, false), found(n_seen, false);
+            int64_t n_always = 0;
+            for (int32_t a = 0; a < c.n_always; ++a) {
+                if (always[i*c.n_always + a] >= 0) {
+                    is_always[always[i*c.n_always + a]] = true;
+                    ++n_always;
+                }
+            }
+            std::vector<double> sorted;
+            for (int64_t j = 0; j < n_seen; ++j) {
+                if (!is_always[j]) {
+                    sorted.push_back(score[j]);
+                }
+            }
             std::sort(sorted.rbegin(), sorted.rend());
-            const int64_t n_found = std::min<int64_t>(c.n_top_k, n_seen);
-            const double least = sorted[n_found - 1], rounding = 1e-3*length_of(q)*longest;
-            std::vector<bool> found(n_seen, false);
+            const int64_t n_search = std::min<int64_t>(c.n_top_k - c.n_always, sorted.size()), n_found = n_search + n_always;
+            const double least = n_search > 0 ? sorted[n_search - 1] : INFINITY, rounding = 1e-3*length_of(q)*longest;
             for (int64_t j = 0; j < c.n_top_k; ++j) {
                 const int32_t cell = got[i*c.n_top_k + j];
-                CHECK(j < n_found ? cell >= 0 && cell < n_seen && !found[cell] : cell == -1);
+                CHECK(j < n_found ? cell >= 0 && cell < n_seen && !found[cell] && (j == 0 || cell > got[i*c.n_top_k + j - 1]) : cell == -1);
                 if (cell >= 0) {
                     found[cell] = true;
-                    CHECK_LE(least - rounding, score[cell]);
+                    CHECK(is_always[cell] || score[cell] >= least - rounding);
                 }
             }
             for (int64_t j = 0; j < n_seen; ++j) {
-                CHECK(found[j] || score[j] <= least + rounding);
+                CHECK(found[j] || (!is_always[j] && score[j] <= least + rounding));
+            }
+        }
+        if (c.attend) { // over the cells that were found
+            attn_case a;
+            a.dk = a.dv = c.d_head;
+            a.n_kv      = c.n_kv;
+            a.n_head    = c.n_head;
+            a.n_head_kv = c.n_head_kv;
+            a.n_tokens  = c.n_tokens;
+            a.n_stream  = c.n_stream;
+            attn_data data(a, rng);
+            a.n_list  = c.n_top_k;
+            data.q    = q_head[il];
+            data.list = got;
+            const auto expected = reference_attn(a, data, to_floats(l.k), to_floats(l.v));
+            const auto out = to_floats(l.attn);
+            for (size_t e = 0; e < expected.size(); ++e) {
+                CHECK_LE(std::abs(expected[e] - out[e]), 2e-5);
             }
         }
     }
@@ -679,7 +733,7 @@ TEST("search vectors with their search: types, rotation, norm, tokens, streams")
         uint32_t seed = 0;
         for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_Q8_0 }) {
             for (ggml_type type_w : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0 }) {
-                for (int64_t n_tokens : { 1, 2, 7 }) {
+                for (int64_t n_tokens : { 1, 7 }) {
                     for (int64_t n_stream : { 1, 2 }) {
                         vectors_case c;
                         c.type     = type;
@@ -692,6 +746,30 @@ TEST("search vectors with their search: types, rotation, norm, tokens, streams")
                         c.n_in     = seed % 4 == 0 ? 3520 : 96; // more than is read early
                         check_vectors(c, ++seed, where);
                     }
+                }
+            }
+        }
+    });
+}
+
+TEST("a layer as one: search vectors, search, attention that finds its cells") {
+    on_first([](target & where) {
+        uint32_t seed = 100;
+        for (int32_t n_top_k : { 1, 40, 128, 300, 512, 600 }) {
+            for (int64_t n_tokens : { 1, 3 }) {
+                for (int64_t n_stream : { 1, 2 }) {
+                    vectors_case c;
+                    c.attend    = true;
+                    c.n_top_k   = n_top_k;
+                    c.n_always  = seed % 2 == 0 ? 0 : std::min(n_top_k, 36);
+                    c.n_kv      = seed % 3 == 0 ? 400 : 2100;
+                    c.n_tokens  = n_tokens;
+                    c.n_stream  = n_stream;
+                    c.type      = seed % 2 == 0 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0;
+                    c.type_kv   = (const ggml_type[]) { GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_F32, GGML_TYPE_BF16 }[seed % 5];
+                    c.n_head    = c.n_head_kv*(1 + seed % 8);
+                    c.d_head    = seed % 7 == 0 ? 256 : 128;
+                    check_vectors(c, ++seed, where);
                 }
             }
         }
