@@ -54,6 +54,56 @@ static __device__ place find_place(const uint32_t * bins, int n_bins, uint32_t n
     return *res; // the next call writes it after its first barrier
 }
 
+// The need-th largest of n distinct numbers, digit by digit from `from` bits on; all above are those of `res`. need: of
+// those with the same upper bits. All N threads. bins: [N_DIGIT]
+template <int N, typename F>
+static __device__ unsigned long long find_least(const F & entry, int64_t n, int from, unsigned long long res, uint32_t & need,
+        uint32_t * bins, uint32_t * sums, place * found) {
+    for (int shift = from - 11, width = 11; ; shift -= width) {
+        if (shift < 0) { // the last digit is shorter
+            width += shift;
+            shift = 0;
+        }
+        for (int i = threadIdx.x; i < N_DIGIT; i += N) {
+            bins[i] = 0;
+        }
+        __syncthreads();
+        for (int64_t i = threadIdx.x; i < n; i += N) {
+            const unsigned long long x = entry(i);
+            if (shift + width == 64 || x >> (shift + width) == res >> (shift + width)) {
+                atomicAdd(bins + (x >> shift & ((1u << width) - 1)), 1);
+            }
+        }
+        const place digit = find_place<N>(bins, N_DIGIT, need, sums, found);
+        res  |= (unsigned long long) digit.bin << shift;
+        need -= digit.above;
+        if (shift == 0 || bins[digit.bin] == need) {
+            return res;
+        }
+        __syncthreads();
+    }
+}
+
+// The cells of best to a list, ascending, -1 after the last. All N threads, after a barrier.
+template <int N> static __device__ void sort_cells(const int32_t * best, int n, int32_t * list, int n_list) {
+    constexpr int EACH = 4; // threads that share a comparison with all others
+    for (int i0 = 0; i0 < n_list; i0 += N/EACH) {
+        const int i = i0 + threadIdx.x/EACH;
+        const int32_t x = i < n ? best[i] : INT32_MAX;
+        int rank = 0;
+#pragma unroll 4
+        for (int j = threadIdx.x % EACH; j < n; j += EACH) {
+            rank += best[j] < x;
+        }
+        for (int k = 1; k < EACH; k *= 2) {
+            rank += ann_shfl_xor(rank, k);
+        }
+        if (i < n_list && threadIdx.x % EACH == 0) {
+            list[i < n ? rank : i] = i < n ? x : -1;
+        }
+    }
+}
+
 // Shared memory of ann_finish; N threads, lists of up to N_MOST cells.
 struct finish_scratch {
     unsigned long long ranked[N_RANKED];
@@ -126,32 +176,9 @@ static __device__ void ann_finish(const topk_args & a, int row, finish_memory<N,
             }
             return keys[i] >> BIN_SHIFT == last ? ann_pack(keys[i], (int32_t) i) : 0ull;
         };
-        unsigned long long least_in = 0; // digit by digit
+        unsigned long long least_in = 0;
         if (n_cand > need) {
-            least_in = (unsigned long long) last << (32 + BIN_SHIFT);
-            for (int shift = 41, width = 11; ; shift -= width) {
-                if (shift < 0) { // the last digit is shorter
-                    width += shift;
-                    shift = 0;
-                }
-                for (int i = threadIdx.x; i < N_DIGIT; i += N) {
-                    scratch.bins[i] = 0;
-                }
-                __syncthreads();
-                for (int64_t i = threadIdx.x; i < n_read; i += N) {
-                    const unsigned long long x = entry(i);
-                    if (x >> (shift + width) == least_in >> (shift + width)) {
-                        atomicAdd(scratch.bins + (x >> shift & ((1u << width) - 1)), 1);
-                    }
-                }
-                const place digit = find_place<N>(scratch.bins, N_DIGIT, need, m.sums, &m.res);
-                least_in |= (unsigned long long) digit.bin << shift;
-                need     -= digit.above;
-                if (shift == 0 || scratch.bins[digit.bin] == need) {
-                    break;
-                }
-                __syncthreads();
-            }
+            least_in = find_least<N>(entry, n_read, 32 + BIN_SHIFT, (unsigned long long) last << (32 + BIN_SHIFT), need, scratch.bins, m.sums, &m.res);
         }
         for (int64_t i = threadIdx.x; i < n_read && need > 0; i += N) {
             const unsigned long long x = entry(i);
@@ -162,23 +189,7 @@ static __device__ void ann_finish(const topk_args & a, int row, finish_memory<N,
     }
     __syncthreads();
 
-    // ascending, by rank
-    const int n = (int) m.n_best;
-    for (int i0 = 0; i0 < a.n_top_k; i0 += N/EACH) {
-        const int i = i0 + threadIdx.x/EACH;
-        const int32_t x = i < n ? m.best[i] : INT32_MAX;
-        int rank = 0;
-#pragma unroll 4
-        for (int j = threadIdx.x % EACH; j < n; j += EACH) {
-            rank += m.best[j] < x;
-        }
-        for (int k = 1; k < EACH; k *= 2) {
-            rank += ann_shfl_xor(rank, k);
-        }
-        if (i < a.n_top_k && threadIdx.x % EACH == 0) {
-            list[i < n ? rank : i] = i < n ? x : -1;
-        }
-    }
+    sort_cells<N>(m.best, (int) m.n_best, list, a.n_top_k);
 }
 
 } // namespace

@@ -43,12 +43,28 @@ static __device__ __forceinline__ void emit(const topk_args & a, int row, int j,
     }
 }
 
+// which cells a launch takes; it counts them by v
+enum class cells_of { all, sample, rest };
+
+template <cells_of CELLS> static __device__ __forceinline__ int cell_of_launch(const topk_args & a, int v) {
+    if constexpr (CELLS == cells_of::sample) {
+        return v/N_TILE*a.n_step*N_TILE + v % N_TILE;
+    } else if constexpr (CELLS == cells_of::rest) {
+        const int tile = v/N_TILE;
+        return (tile + tile/(a.n_step - 1) + 1)*N_TILE + v % N_TILE;
+    }
+    return v;
+}
+
 // The always-attended cells do not compete: what a block has emitted of them is taken back. All threads, after a barrier.
-template <bool BINS>
+template <bool BINS, cells_of CELLS>
 static __device__ void take_back_always(const topk_args & a, int row0, int s, int t0, int nq, int begin, int end, uint32_t (*bins)[BINS ? N_BINS/2 : 1]) {
     for (int n = threadIdx.x; n < nq*a.n_always; n += N_SCORES) {
         const int i = n/a.n_always;
-        const int j = ((const int32_t *) (a.always + (t0 + i)*a.nba1 + s*a.nba3))[n % a.n_always];
+        int j = ((const int32_t *) (a.always + (t0 + i)*a.nba1 + s*a.nba3))[n % a.n_always];
+        if (CELLS == cells_of::sample && j >= 0) {
+            j = j/N_TILE % a.n_step == 0 ? j/N_TILE/a.n_step*N_TILE + j % N_TILE : -1;
+        }
         if (j < begin || j >= end) {
             continue;
         }
@@ -72,8 +88,8 @@ static __device__ void merge_bins(const topk_args & a, int row, const uint32_t *
     }
 }
 
-static __device__ void begin_block(const topk_args & a, int row0, int n_rows, uint32_t * bins, int n_bins) {
-    if (blockIdx.x == 0) { // of the select kernel that follows
+static __device__ void begin_block(const topk_args & a, int row0, int n_rows, bool count_anew, uint32_t * bins, int n_bins) {
+    if (count_anew && blockIdx.x == 0) { // of the select kernel that follows
         for (int i = threadIdx.x; i < N_COUNTERS*n_rows; i += N_SCORES) {
             a.counters[N_COUNTERS*row0 + i] = 0;
         }
@@ -98,7 +114,7 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
     const int lane = threadIdx.x % ANN_LANES;
 
     ann_begin();
-    begin_block(a, row0, nq, bins[0], BINS ? nq*N_BINS/2 : 0);
+    begin_block(a, row0, nq, true, bins[0], BINS ? nq*N_BINS/2 : 0);
     for (int i = 0; i < NQ; ++i) {
         for (int e = threadIdx.x; e < a.d; e += N_SCORES) {
             query[i][e] = ((const float *) (a.q + (t0 + min(i, nq - 1))*a.nbq1 + s*a.nbq3))[e];
@@ -132,7 +148,7 @@ static __global__ void __launch_bounds__(N_SCORES) scores_plain(const topk_args 
     }
 
     __syncthreads();
-    take_back_always<BINS>(a, row0, s, t0, nq, begin, end, bins);
+    take_back_always<BINS, cells_of::all>(a, row0, s, t0, nq, begin, end, bins);
     if (BINS) {
         __syncthreads();
         for (int i = 0; i < nq; ++i) {
@@ -221,7 +237,7 @@ template <ggml_type type, int D> struct key_tile {
 
 // NT: tiles of 4 queries. RANGES: the mask is ranges. A query takes two columns of the right operand, its f16 rounding and the rest that rounding lost,
 // so that scores keep the precision of f32 queries; it is scaled by a power of two first (its scale is free).
-template <ggml_type type, int D, int NT, bool BINS, bool RANGES>
+template <ggml_type type, int D, int NT, bool BINS, bool RANGES, cells_of CELLS>
 static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a) {
 #if defined(ANN_MMA_AVAILABLE)
     constexpr int NQ = 4*NT;
@@ -229,6 +245,7 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
     __shared__ uint4    query[NT][D/32][ANN_LANES];
     __shared__ uint32_t bins[NQ][BINS ? N_BINS/2 : 1];
     __shared__ int2     range[NQ];
+    __shared__ uint32_t least[CELLS == cells_of::rest ? NQ : 1];
     __shared__ float    sums[N_SCORES/ANN_LANES];
 
     const int s    = a.s0 + blockIdx.z;
@@ -239,18 +256,21 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
     const int warp = threadIdx.x / ANN_LANES;
 
     const int begin = blockIdx.x*a.n_per_block;
-    const int end   = min(a.n_kv, begin + a.n_per_block);
+    const int end   = min(CELLS == cells_of::all ? a.n_kv : a.n_virtual, begin + a.n_per_block);
     const char * rows = a.k + s*a.nbk3;
-    for (int j = begin + threadIdx.x; j < min(end, begin + N_SCORES); j += N_SCORES) { // the first of each warp's tiles
+    for (int j = begin + threadIdx.x; BINS && j < min(end, begin + N_SCORES); j += N_SCORES) { // the first of each warp's tiles
         ann_prefetch(rows + j*a.nbk1);
         if (a.nbk1 > 128) {
             ann_prefetch(rows + j*a.nbk1 + 128);
         }
     }
     ann_begin();
-    begin_block(a, row0, nq, bins[0], BINS ? nq*N_BINS/2 : 0);
+    begin_block(a, row0, nq, CELLS != cells_of::rest, bins[0], BINS ? nq*N_BINS/2 : 0);
     for (int i = threadIdx.x; i < NQ; i += N_SCORES) {
         range[i] = range_of(a, s, t0 + min(i, nq - 1));
+        if (CELLS == cells_of::rest) {
+            least[i] = a.least[row0 + min(i, nq - 1)];
+        }
     }
     for (int i = warp; i < NQ; i += N_SCORES/ANN_LANES) {
         const float * q = (const float *) (a.q + (t0 + min(i, nq - 1))*a.nbq1 + s*a.nbq3);
@@ -278,25 +298,55 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
 
     const int g = lane/4;
     const int t = lane%4;
-    constexpr int N_STEP = N_SCORES/ANN_LANES*16;
-    auto load = [&](key_tile<type, D> & tile, int j) {
+    auto load = [&](key_tile<type, D> & tile, int v) {
+        const int j = cell_of_launch<CELLS>(a, v);
         tile.load(rows + min(j + g, a.n_kv - 1)*a.nbk1, rows + min(j + g + 8, a.n_kv - 1)*a.nbk1, t);
     };
     key_tile<type, D> keys, next; // few queries: the next tile travels while this one is used
     if (BINS && begin + warp*16 < end) {
         load(next, begin + warp*16);
     }
-    for (int j = begin + warp*16; j < end; j += N_STEP) {
+    for (int v = begin + warp*16; v < end; v += N_TILE) {
         if constexpr (BINS) {
             keys = next;
-            if (j + N_STEP < end) {
-                load(next, j + N_STEP);
+            if (v + N_TILE < end) {
+                load(next, v + N_TILE);
             }
         } else {
-            load(keys, j);
+            load(keys, v);
         }
+        const int j = cell_of_launch<CELLS>(a, v);
+        const int j_end = CELLS == cells_of::all ? end : a.n_kv;
         const int j_lo = min(j + g,     a.n_kv - 1);
         const int j_hi = min(j + g + 8, a.n_kv - 1);
+        if constexpr (CELLS == cells_of::rest) { // what may be among the best is listed; few are, and the mask is asked for those
+            constexpr int N_TOGETHER = 4;
+            for (int n0 = 0; n0 < NT; n0 += N_TOGETHER) {
+                uint32_t key[2*N_TOGETHER], place[2*N_TOGETHER];
+#pragma unroll
+                for (int n = 0; n < N_TOGETHER; ++n) {
+                    const float2 score = keys.dot(query[n0 + n][0], lane);
+                    key[2*n]     = ann_key(score.x);
+                    key[2*n + 1] = ann_key(score.y);
+                }
+#pragma unroll
+                for (int n = 0; n < 2*N_TOGETHER; ++n) {
+                    const int i = 4*(n0 + n/2) + t;
+                    const int cell = j + g + n%2*8;
+                    place[n] = N_CAND;
+                    if (key[n] >= least[i] && cell < j_end && i < nq && !is_hidden<RANGES>(a, s, t0 + i, range[i], cell)) {
+                        place[n] = atomicAdd(a.counters + (int64_t) (row0 + i)*N_COUNTERS + CANDIDATES, 1);
+                    }
+                }
+#pragma unroll
+                for (int n = 0; n < 2*N_TOGETHER; ++n) {
+                    if (place[n] < N_CAND) {
+                        a.cand[(int64_t) (row0 + 4*(n0 + n/2) + t)*N_CAND + place[n]] = ann_pack(key[n], j + g + n%2*8);
+                    }
+                }
+            }
+            continue;
+        }
         uint32_t hidden = 0; // two bits a tile of queries; read together, before anything is written
 #pragma unroll
         for (int n = 0; n < NT; ++n) {
@@ -308,17 +358,23 @@ static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a)
         for (int n = 0; n < NT; ++n) {
             const float2 score = keys.dot(query[n][0], lane);
             const int i = 4*n + t;
-            if (i < nq && j + g < end) {
-                emit(a, row0 + i, j_lo, hidden >> 2*n & 1, score.x, BINS ? bins[i] : nullptr);
+            // cells of a sample beyond the last one: their places hold nothing
+            const int at = CELLS == cells_of::all ? j : v;
+            const bool in_lo = j + g < j_end, in_hi = j + g + 8 < j_end;
+            if (i < nq && (in_lo || CELLS == cells_of::sample)) {
+                emit(a, row0 + i, at + g, !in_lo || (hidden >> 2*n & 1), score.x, BINS ? bins[i] : nullptr);
             }
-            if (i < nq && j + g + 8 < end) {
-                emit(a, row0 + i, j_hi, hidden >> (2*n + 1) & 1, score.y, BINS ? bins[i] : nullptr);
+            if (i < nq && (in_hi || CELLS == cells_of::sample)) {
+                emit(a, row0 + i, at + g + 8, !in_hi || (hidden >> (2*n + 1) & 1), score.y, BINS ? bins[i] : nullptr);
             }
         }
     }
 
+    if constexpr (CELLS == cells_of::rest) {
+        return;
+    }
     __syncthreads();
-    take_back_always<BINS>(a, row0, s, t0, nq, begin, end, bins);
+    take_back_always<BINS, CELLS>(a, row0, s, t0, nq, begin, end, bins);
     if (BINS) {
         __syncthreads();
         for (int i = 0; i < nq; ++i) {

@@ -5,7 +5,9 @@
 //            (decode): scores are also counted by their upper 12 bits, in shared memory, then for the whole row.
 //   select   finds the bin that the last place falls in, takes what lies above it, and decides inside that bin by digits:
 //            in a kernel of its own, or (short lists of few queries) at the beginning of the attention that follows.
-// Many queries (prefill) go through in groups, so that their integers never become a [queries x cells] matrix.
+// Many queries (prefill) go through in groups, so that their integers never become a [queries x cells] matrix. In long
+// contexts most of these are never written: the best keys of a sample of the cells bound those of all, and of the rest only
+// what reaches the bound is listed.
 
 #include "ann-fuse.cuh"
 #include "ann-topk-scores.cuh"
@@ -18,15 +20,21 @@ using scores_kernel = void (*)(const topk_args);
 struct scores_choice {
     scores_kernel kernel;
     int           n_queries; // of a block
+    scores_kernel sample, rest, select; // null: for few queries, or without matrix units
 };
 
 template <ggml_type type, int D, bool RANGES> scores_choice choose_mma(bool few) {
     constexpr int NT = D <= 128 ? 16 : 8;
-    return few ? scores_choice { scores_mma<type, D, 1, true, RANGES>, 4 } : scores_choice { scores_mma<type, D, NT, false, RANGES>, 4*NT };
+    if (few) {
+        return { scores_mma<type, D, 1, true, RANGES, cells_of::all>, 4, nullptr, nullptr, nullptr };
+    }
+    return { scores_mma<type, D, NT, false, RANGES, cells_of::all>, 4*NT,
+        scores_mma<type, D, NT, false, RANGES, cells_of::sample>, scores_mma<type, D, NT, false, RANGES, cells_of::rest>,
+        select_listed<type, 512> };
 }
 
 template <ggml_type type, bool RANGES> scores_choice choose_plain(bool few) {
-    return { few ? scores_plain<type, true, RANGES> : scores_plain<type, false, RANGES>, 2 };
+    return { few ? scores_plain<type, true, RANGES> : scores_plain<type, false, RANGES>, 2, nullptr, nullptr, nullptr };
 }
 
 bool has_mma(int device) {
@@ -54,7 +62,59 @@ template <bool RANGES> scores_choice choose(const ggml_tensor * k, bool mma, boo
     }
 }
 
+static __global__ void __launch_bounds__(N_SCORES) zero_bins(uint32_t * bins) {
+    ann_begin();
+    bins[blockIdx.x*N_SCORES + threadIdx.x] = 0;
+}
+
 int round_up(int64_t x, int64_t n) { return (int) ((x + n - 1)/n*n); }
+
+// One tile in how many is a sample; 0: none, its lists would be too long or the context is short.
+int sample_step(const scores_choice & scores, int n_kv, int n_search) {
+    if (!scores.sample || n_kv < N_SAMPLED) {
+        return 0;
+    }
+    const int step = std::min(16, N_CAND/4/std::max(n_search, 1)); // a list is expected to hold n_search*step cells
+    return step >= 4 ? step : 0;
+}
+
+void launch_scores(ggml_backend_cuda_context & ctx, scores_kernel kernel, topk_args & a, int n_queries, int n_cells, int n_s) {
+    const int nsm = ggml_cuda_info().devices[ctx.device].nsm;
+    const int n_query_blocks = (a.n_t + n_queries - 1)/n_queries;
+    const int n_cell_blocks  = std::max(1, 2*nsm/(n_query_blocks*n_s));
+    a.n_per_block = std::min(round_up((n_cells + n_cell_blocks - 1)/n_cell_blocks, N_SCORES/2), 1 << 15);
+    ann_launch(kernel, dim3((n_cells + a.n_per_block - 1)/a.n_per_block, n_query_blocks, n_s), dim3(N_SCORES), ctx.stream(), a);
+}
+
+void select_by_sample(ggml_backend_cuda_context & ctx, topk_args a, const scores_choice & scores, int n_stream) {
+    const int n_tiles  = (a.n_kv + N_TILE - 1)/N_TILE;
+    const int n_sample = (n_tiles + a.n_step - 1)/a.n_step;
+    a.n_stride = n_sample*N_TILE;
+
+    const int64_t fit = N_GROUP_KEYS/a.n_stride/scores.n_queries*scores.n_queries;
+    const int n_t = (int) std::min<int64_t>(a.n_tokens, std::max<int64_t>(fit, scores.n_queries));
+
+    ggml_cuda_pool_alloc<uint32_t>           keys (ctx.pool(), (size_t) n_t*a.n_stride);
+    ggml_cuda_pool_alloc<unsigned long long> cand (ctx.pool(), (size_t) n_t*N_CAND);
+    ggml_cuda_pool_alloc<uint32_t>           least(ctx.pool(), n_t);
+    ggml_cuda_pool_alloc<uint32_t>           counters(ctx.pool(), (size_t) n_t*N_COUNTERS);
+    a.keys     = keys.get();
+    a.cand     = cand.get();
+    a.least    = least.get();
+    a.counters = counters.get();
+
+    for (a.s0 = 0; a.s0 < n_stream; ++a.s0) {
+        for (a.t0 = 0; a.t0 < a.n_tokens; a.t0 += n_t) {
+            a.n_t = std::min(n_t, a.n_tokens - a.t0);
+            a.n_virtual = n_sample*N_TILE;
+            launch_scores(ctx, scores.sample, a, scores.n_queries, a.n_virtual, 1);
+            ann_launch(bound_by_sample<512>, dim3(1, a.n_t), dim3(512), ctx.stream(), a);
+            a.n_virtual = (n_tiles - n_sample)*N_TILE;
+            launch_scores(ctx, scores.rest, a, scores.n_queries, a.n_virtual, 1);
+            ann_launch(scores.select, dim3(1, a.n_t), dim3(512), ctx.stream(), a);
+        }
+    }
+}
 
 } // namespace
 
@@ -107,6 +167,12 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
     const bool mma = has_mma(ctx.device);
     const scores_choice scores = a.mask_is == mask_kind::ranges ? choose<true>(k, mma, few) : choose<false>(k, mma, few);
 
+    a.n_step = few ? 0 : sample_step(scores, a.n_kv, a.n_top_k - a.n_always);
+    if (a.n_step > 0) {
+        select_by_sample(ctx, a, scores, n_stream);
+        return;
+    }
+
     // rows of a group: at least one block's queries
     const int64_t fit = N_GROUP_KEYS/a.n_stride/scores.n_queries*scores.n_queries;
     const int n_t  = few ? n_tokens : (int) std::min<int64_t>(n_tokens, std::max<int64_t>(fit, scores.n_queries));
@@ -139,7 +205,7 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
         a.store = projected->store;
         a.store.raw = p.part[1].dst;
     } else if (few) {
-        CUDA_CHECK(cudaMemsetAsync(a.bins, 0, (size_t) rows*N_BINS*sizeof(uint32_t), ctx.stream()));
+        ann_launch(zero_bins, dim3(rows*N_BINS/N_SCORES), dim3(N_SCORES), ctx.stream(), a.bins); // overlaps, a memset would not
     }
 
     for (int s = 0; s < n_stream; s += n_s) {
@@ -148,11 +214,7 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
             a.t0  = t;
             a.n_t = std::min(n_t, n_tokens - t);
 
-            const int n_query_blocks = (a.n_t + scores.n_queries - 1)/scores.n_queries;
-            const int n_cell_blocks  = std::max(1, 2*nsm/(n_query_blocks*n_s));
-            a.n_per_block = std::min(round_up((a.n_kv + n_cell_blocks - 1)/n_cell_blocks, N_SCORES/2), 1 << 15);
-            ann_launch(scores.kernel, dim3((a.n_kv + a.n_per_block - 1)/a.n_per_block, n_query_blocks, n_s), dim3(N_SCORES),
-                ctx.stream(), a);
+            launch_scores(ctx, scores.kernel, a, scores.n_queries, a.n_kv, n_s);
 
             const int n_rows  = a.n_t*n_s;
             if (few) {

@@ -28,6 +28,11 @@ struct topk_args {
     int32_t            * sure;     // [rows][n_top_k]: cells above the last bin; from n_top_k - n_always on, the always-attended ones
     unsigned long long * cand;     // [rows][N_CAND]
     uint32_t           * counters; // [rows][N_COUNTERS]
+
+    // many queries, long contexts: every n_step-th tile of cells is a sample, which bounds what has to be listed of the rest
+    int                n_step;
+    int                n_virtual; // cells of a sample or of the rest, whole tiles
+    uint32_t         * least;     // [rows]: keys below it are not among the best
 };
 
 namespace {
@@ -36,13 +41,17 @@ constexpr int N_BINS    = 4096; // upper 12 bits: sign, exponent, 3 bits of the 
 constexpr int BIN_SHIFT = 20;
 constexpr int N_SCORES  = 256;  // threads of the scores kernels
 constexpr int N_BEST    = 4096; // most cells of one query
-constexpr int N_CAND    = 8192; // cells listed of the bin that the last place falls in; beyond: read from the row
+constexpr int N_TILE    = N_SCORES/32*16; // cells that a block of the scores kernel takes at once, with matrix units
 constexpr int N_RANKED  = 1024; // candidates that are ranked by comparing all with all; more go digit by digit
 constexpr int N_FEW     = 16;   // rows up to which the scores kernel counts bins
 constexpr int N_LIST    = 512;  // most cells that attention finds itself, in every block: more are sorted once
-#if defined(ANN_EMULATED)
-constexpr int64_t N_GROUP_KEYS = 1 << 15; // small enough for tests to have several groups
+#if defined(ANN_EMULATED) // small enough for tests to have several groups, full lists, samples
+constexpr int64_t N_GROUP_KEYS = 1 << 15;
+constexpr int     N_CAND       = 1280;
+constexpr int     N_SAMPLED    = 512;
 #else
+constexpr int     N_CAND       = 8192;  // cells listed of a row; the rest is read from the row, or the row computed otherwise
+constexpr int     N_SAMPLED    = 16384; // cells from which on a sample is worth it
 constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of select_best for nearly every multiprocessor
 #endif
 
