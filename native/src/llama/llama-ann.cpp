@@ -1,5 +1,6 @@
 #include "llama-ann.h"
 
+#include "llama-ann-fallback.h"
 #include "llama-context.h"
 #include "llama-ext.h"
 #include "llama-impl.h"
@@ -26,6 +27,25 @@ struct ann_pending_scope {
 
 llama_kv_cache_ann * ann_cache(const llama_context * ctx) {
     return dynamic_cast<llama_kv_cache_ann *>(llama_get_memory(ctx));
+}
+
+// One warning when a layer whose K and V a GPU holds is searched or attended to on the CPU: that works, slowly.
+void warn_of_fallback(const llama_context * ctx, const llama_kv_cache_ann & kv) {
+    const llama_model & model = ctx->get_model();
+    for (int32_t il : model.ann.layers) {
+        const ggml_backend_buffer_t buffer = kv.get_k_storage(il)->buffer;
+        ggml_backend_dev_t dev = ggml_backend_buft_get_device(ggml_backend_buffer_get_type(buffer));
+        if (!kv.is_searched(il) || ggml_backend_buffer_is_host(buffer) || !dev) {
+            continue;
+        }
+        const std::string what = llama_ann_describe_fallback(model, kv.get_params(), il, kv.type_k(), kv.type_v(), kv.get_twin()->type_k(),
+            [&](const ggml_tensor * op) { return ggml_backend_dev_supports_op(dev, op); });
+        if (!what.empty()) {
+            LLAMA_LOG_WARN("%s: K and V of layer %d are on %s, but this is computed on the CPU, with copies for every token: %s\n", __func__, il,
+                ggml_backend_dev_name(dev), what.c_str());
+            return;
+        }
+    }
 }
 
 } // namespace
@@ -55,6 +75,9 @@ llama_context * llama_ann_init_from_model(llama_model * model, llama_context_par
             throw std::runtime_error(format("ANN attention does not work for architecture %s: layer %d does not use the shared attention",
                 arch.c_str(), il));
         }
+    }
+    if (kv) {
+        warn_of_fallback(ctx, *kv);
     }
     return ctx;
 }
@@ -92,6 +115,7 @@ bool llama_ann_set_params(llama_context * ctx, const llama_ann_params & params) 
     auto * kv = ann_cache(ctx);
     if (kv) {
         kv->set_params(params);
+        warn_of_fallback(ctx, *kv);
     }
     return kv != nullptr;
 }

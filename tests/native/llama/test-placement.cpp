@@ -1,8 +1,8 @@
-// Where sequences lie in the cache, as the graph asks.
+// Where sequences lie in the cache, as the graph asks; and what a GPU would leave to the CPU.
 
-#include "../check.h"
+#include "../ggml-cuda/gpu-target.h"
 
-#include "ggml-backend.h"
+#include "llama-ann-fallback.h"
 #include "llama-kv-cache-ann.h"
 #include "llama-model.h"
 
@@ -122,6 +122,29 @@ TEST("streams have ranges of their own") {
     s.decode(0, 2);
     CHECK_EQ(s.range(0, 21), std::string("0-22"));
     CHECK_EQ(s.range(1, 29), std::string("0-30"));
+}
+
+TEST("what a GPU leaves to the CPU is named, with what to change") {
+    const auto gpu = make_emulated(true, 4);
+    auto said = [&](const llama_ann_params & params, ggml_type k, ggml_type v, ggml_type s) {
+        return llama_ann_describe_fallback(*model(), params, 0, k, v, s, [&](const ggml_tensor * op) { return gpu->supports(op); });
+    };
+    auto params = exact();
+    for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
+        CHECK_EQ(said(params, type, type, GGML_TYPE_Q8_0), std::string());
+    }
+    CHECK_CONTAINS(said(params, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_F16), "K in f16 and V in q8_0");
+    CHECK_CONTAINS(said(params, GGML_TYPE_Q5_1, GGML_TYPE_Q5_1, GGML_TYPE_F16), "K in q5_1 and V in q5_1");
+    params.top_k = 5000;
+    CHECK_CONTAINS(said(params, GGML_TYPE_F16, GGML_TYPE_F16, GGML_TYPE_F16), "top_k 5000");
+    params = exact();
+    params.selector = LLAMA_ANN_SELECTOR_ORACLE;
+    CHECK_CONTAINS(said(params, GGML_TYPE_F16, GGML_TYPE_F16, GGML_TYPE_F16), "selector");
+    params = exact();
+    params.mode = LLAMA_ANN_MODE_HNSW;
+    CHECK_CONTAINS(said(params, GGML_TYPE_F16, GGML_TYPE_F16, GGML_TYPE_F16), "use mode exact");
+    params.mode = LLAMA_ANN_MODE_DENSE;
+    CHECK_EQ(said(params, GGML_TYPE_F16, GGML_TYPE_Q8_0, GGML_TYPE_F16), std::string());
 }
 
 int main(int argc, char ** argv) { return run_tests(argc, argv); }
