@@ -21,11 +21,12 @@ MIN_CONTEXT = 8192
 VARIANTS = [
     ("stock f16", "stock", "f16", None, None, None),
     ("r4 f16 k128", "ann", "f16", 4, 128, "f16"),
+    ("r0 f16 k128", "ann", "f16", 0, 128, "f16"),
     ("r4 f16 k128 q8_0 keys", "ann", "f16", 4, 128, "q8_0"),
     ("r4 f16 k256", "ann", "f16", 4, 256, "f16"),
-    ("r0 f16 k128", "ann", "f16", 0, 128, "f16"),
     ("stock q4_0", "stock", "q4_0", None, None, None),
     ("r4 q4_0 k128", "ann", "q4_0", 4, 128, "f16"),
+    ("r4 q4_0 k128 q8_0 keys", "ann", "q4_0", 4, 128, "q8_0"),
 ]
 
 
