@@ -2,7 +2,7 @@
 """Speed at depth on a GPU beside the unpatched library, for machines without .NET: the shape of Qwen3-4B with random
 weights, d_search 128, caches filled with random contents. cuda.sh builds what it needs and calls it.
 
-  cuda.py --bin BUILD --stock BUILD --models DIR --record FILE [--depths 0 32768 ...] [--variants TEXT]
+  cuda.py --bin BUILD --stock BUILD --models DIR --record FILE [--depths 0 32768 ...] [--prompts 131072 ...] [--variants TEXT]
 
 One process a variant, one after the other (two contexts do not fit). Appends a JSON line a test to FILE, prints a table.
 """
@@ -28,6 +28,7 @@ VARIANTS = [
     ("r4 q4_0 k128", "ann", "q4_0", 4, 128, "f16"),
     ("r4 q4_0 k128 q8_0 keys", "ann", "q4_0", 4, 128, "q8_0"),
 ]
+PROMPT_VARIANTS = ("stock f16", "r4 f16 k128")  # long prompts take half a minute
 
 
 class Program:
@@ -70,20 +71,26 @@ def gpu_info():
         return "", "", {}
 
 
+def tests_of_prompt(tokens):
+    """One whole prompt from an empty context, once: its time is the time to the first token."""
+    return [(tokens, 0, 1)]
+
+
 def run_variant(args, variant, stock_ns, rows):
     name, program, weights, reserved, top_k, type_s = variant
     model = os.path.join(args.models, f"qwen3-4b-{weights}" + ("" if reserved is None else f"-r{reserved}") + ".gguf")
     command = [f"{args.stock}/bin/stock-bench", f"{args.stock}/bin"] if program == "stock" else [f"{args.bin}/benchmarks/ann-bench"]
     bench = Program(command)
     gpu, driver, _ = gpu_info()
-    for depth in args.depths:
+    prompts = args.prompts if name in PROMPT_VARIANTS else []
+    for depth, tests in [(d, tests_of(d)) for d in args.depths] + [(0, tests_of_prompt(n)) for n in prompts]:
         options = {} if program == "stock" else {"top_k": top_k, "type_s": type_s, "mode": 2, "min_context": MIN_CONTEXT}
-        opened = bench(cmd="open", model=model, n_ctx=depth + 1024, threads=8, n_batch=2048, n_ubatch=512, flash=1,
+        opened = bench(cmd="open", model=model, n_ctx=depth + max(pp for pp, _, _ in tests) + 1024, threads=8, n_batch=2048, n_ubatch=512, flash=1,
                        type_k="f16", type_v="f16", **options)
         if depth:
             bench(cmd="fill", n=depth, seed=1)
-        for pp, tg, repetitions in tests_of(depth):
-            bench(cmd="run", pp=pp, tg=min(tg, 8))  # warm
+        for pp, tg, repetitions in tests:
+            bench(cmd="run", pp=min(pp, 1024), tg=min(tg, 8))  # warm
             samples = [bench(cmd="run", pp=pp, tg=tg)["ns"] for _ in range(repetitions)]
             median = int(statistics.median(samples))
             key = (weights, pp, tg, depth)
@@ -119,6 +126,7 @@ def main():
     parser.add_argument("--models", required=True, help="folder of the models of synth-model")
     parser.add_argument("--record", required=True)
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 32768, 131072, 262144])
+    parser.add_argument("--prompts", type=int, nargs="*", default=[131072], help="lengths of whole prompts to time")
     parser.add_argument("--variants", default="", help="only those whose name contains it; several: a|b")
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--llama-cpp", default="unknown")
