@@ -235,8 +235,9 @@ template <ggml_type type, int D> struct key_tile {
 };
 #endif
 
-// NT: tiles of 4 queries. RANGES: the mask is ranges. A query takes two columns of the right operand, its f16 rounding and the rest that rounding lost,
-// so that scores keep the precision of f32 queries; it is scaled by a power of two first (its scale is free).
+// NT: tiles of 4 queries. RANGES: the mask is ranges. A query takes two columns of the right operand, its f16 rounding and
+// the rest that rounding lost, so that scores keep the precision of f32 queries; it is scaled by a power of two first (its
+// scale is free).
 template <ggml_type type, int D, int NT, bool BINS, bool RANGES, cells_of CELLS>
 static __global__ void __launch_bounds__(N_SCORES) scores_mma(const topk_args a) {
 #if defined(ANN_MMA_AVAILABLE)
