@@ -402,7 +402,7 @@ ANN_API ann_status ann_context_set_capture(ann_context * context, ann_capture_ca
 
 // ---------------------------------------------------------------------------------------------------------------------
 // training of search projections. The model is frozen; layers are independent of each other and learn from one forward
-// pass. Deterministic for a seed, whatever the number of threads.
+// pass, which runs where the model was loaded. On CPUs deterministic for a seed, whatever the number of threads.
 
 typedef enum ann_train_teacher {
     ANN_TEACHER_MEAN = 0, // attention probabilities, mean over heads
@@ -435,7 +435,10 @@ typedef struct ann_train_params {
     int32_t  n_threads;      // 0: physical cores. Default 0
     int32_t  n_layers;       // length of `layers`; -1: all of the model. Default -1
     uint32_t seed;           // of the first weights and the draws. Default 1
+    int32_t  pack;           // 1: an end-of-text token ends a document; what comes after it attends to nothing before it. Default 0
+    int32_t  reserved_;
     const int32_t * layers;  // ascending
+    const char *    device;  // where losses and gradients are computed: "cpu", or a device's name as ann_runtime_info says it. Default NULL: the model's first GPU, else cpu
 } ann_train_params;
 
 typedef struct ann_train ann_train;
@@ -444,7 +447,7 @@ ANN_API void       ann_train_params_default(ann_train_params * params);
 // The model may be any whose attention can be captured, of any quantisation, with or without projections of its own.
 ANN_API ann_status ann_train_create(ann_model * model, const ann_train_params * params, ann_train ** train, ann_error * error);
 ANN_API void       ann_train_free(ann_train * train);
-// As resolved: no 0 / -1 defaults. `layers` points into the trainer.
+// As resolved: no 0, -1 or NULL defaults. `layers` points into the trainer.
 ANN_API ann_status ann_train_get_params(ann_train * train, ann_train_params * params, ann_error * error);
 
 typedef struct ann_train_report {

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text;
 using Microsoft.Win32.SafeHandles;
 
 namespace AnnRuntime.Native;
@@ -11,15 +13,19 @@ internal sealed unsafe class TrainHandle() : SafeHandleZeroOrMinusOneIsInvalid(o
     /// <param name="model">The model; it lives on until the trainer is gone.</param>
     /// <param name="parameters">From <see cref="AnnTrainParams.Default"/>.</param>
     /// <param name="layers">Layers to train, ascending, or null for all.</param>
-    public static TrainHandle Create(ModelHandle model, AnnTrainParams parameters, int[]? layers)
+    /// <param name="device">Where losses and gradients are computed, or null for the library's choice.</param>
+    public static TrainHandle Create(ModelHandle model, AnnTrainParams parameters, int[]? layers, string? device)
     {
+        byte[]? name = device is null ? null : [.. Encoding.UTF8.GetBytes(device), 0];
         AnnError error = AnnError.New();
         TrainHandle train;
         AnnStatus status;
         fixed (int* list = layers)
+        fixed (byte* text = name)
         {
             parameters.NLayers = layers?.Length ?? -1;
             parameters.Layers = list;
+            parameters.Device = text;
             status = NativeMethods.TrainCreate(model, ref parameters, out train, ref error);
         }
 
@@ -34,13 +40,14 @@ internal sealed unsafe class TrainHandle() : SafeHandleZeroOrMinusOneIsInvalid(o
         return train;
     }
 
-    /// <summary>The parameters as resolved, with a copy of the layers.</summary>
-    public AnnTrainParams GetParams(out int[] layers)
+    /// <summary>The parameters as resolved, with copies of the layers and the device's name.</summary>
+    public AnnTrainParams GetParams(out int[] layers, out string device)
     {
         var parameters = new AnnTrainParams { StructSize = (uint)sizeof(AnnTrainParams) };
         AnnError error = AnnError.New();
         NativeCall.ThrowIfFailed(NativeMethods.TrainGetParams(this, ref parameters, ref error), in error);
         layers = new Span<int>(parameters.Layers, parameters.NLayers).ToArray();
+        device = Marshal.PtrToStringUTF8((nint)parameters.Device) ?? "";
         return parameters;
     }
 

@@ -31,7 +31,10 @@ internal unsafe struct AnnTrainParams
     public int NThreads;
     public int NLayers;
     public uint Seed;
+    public int Pack;
+    public int Reserved;
     public int* Layers;
+    public byte* Device;
 
     /// <summary>The library's defaults.</summary>
     public static AnnTrainParams Default()

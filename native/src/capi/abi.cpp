@@ -76,7 +76,8 @@ std::string describe() {
         FIELD(struct_size) FIELD(n_embd_search) FIELD(n_rot) FIELD(rope_freq_base) FIELD(n_window) FIELD(n_sink) FIELD(teacher)
         FIELD(by_mass) FIELD(kl) FIELD(kl_unit) FIELD(contrastive) FIELD(temperature) FIELD(n_positives) FIELD(learning_rate)
         FIELD(learning_rate_end) FIELD(weight_decay) FIELD(clip) FIELD(n_steps) FIELD(n_warmup) FIELD(n_ctx) FIELD(n_updates)
-        FIELD(n_queries) FIELD(n_threads) FIELD(n_layers) FIELD(seed) FIELD(layers)
+        FIELD(n_queries) FIELD(n_threads) FIELD(n_layers) FIELD(seed)
+        FIELD(pack) FIELD(reserved_) FIELD(layers) FIELD(device)
     END
     STRUCT(ann_train_report) FIELD(struct_size) FIELD(n_updates) FIELD(step) FIELD(learning_rate) FIELD(loss) END
     STRUCT(ann_sampler_params)

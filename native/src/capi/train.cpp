@@ -2,12 +2,14 @@
 
 #include "objects.h"
 
+#include "train/graph-objective.h"
 #include "train/trainer.h"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <strings.h>
 
 using namespace ann;
 
@@ -15,10 +17,13 @@ struct ann_train {
     std::unique_ptr<ann_context> context;
     std::unique_ptr<trainer>     training;
     ann_train_params             params; // resolved
+    ggml_backend_buffer_type_t   device = nullptr; // where the objective reads what is captured; nullptr: the host
     std::atomic_flag             busy = ATOMIC_FLAG_INIT;
 };
 
 namespace {
+
+constexpr int32_t N_DOCUMENTS = 256; // sequences of a context; a window's last document takes what would be more
 
 // one call at a time, as for contexts
 class train_lock {
@@ -93,6 +98,7 @@ void check(ann_train_params & p, const llama_model * model) {
     require_range("params.n_updates", p.n_updates, 1, p.n_ctx);
     require_range("params.n_queries", p.n_queries, 0, 1 << 16);
     require_range("params.n_threads", p.n_threads, 0, 512);
+    require_range("params.pack", p.pack, 0, 1);
 }
 
 std::vector<int32_t> read_layers(const ann_train_params & p, int32_t n_layer) {
@@ -134,6 +140,7 @@ std::unique_ptr<ann_context> make_context(ann_model * model, const ann_train_par
     ann_context_params cp;
     ann_context_params_default(&cp);
     cp.n_ctx = cp.n_batch = cp.n_ubatch = (uint32_t) p.n_ctx; // one ubatch: a layer comes whole, and goes before the next
+    cp.n_seq_max       = p.pack ? N_DOCUMENTS : 1;
     cp.n_threads       = p.n_threads;
     cp.flash_attention = 1;
     cp.search.mode     = ANN_SEARCH_OFF;
@@ -146,18 +153,38 @@ std::unique_ptr<ann_context> make_context(ann_model * model, const ann_train_par
     return std::unique_ptr<ann_context>(context);
 }
 
+// the documents of a packed window: sequence and first row of each token
+void find_documents(const ann_train & t, const int32_t * tokens, size_t n_tokens, std::vector<int32_t> & sequences, std::vector<int32_t> & starts) {
+    const llama_vocab * vocab = llama_model_get_vocab(t.context->model.get());
+    int32_t document = 0, start = 0;
+    for (size_t i = 0; i < n_tokens; ++i) {
+        sequences.push_back(document);
+        starts.push_back(start);
+        const bool known = tokens[i] >= 0 && tokens[i] < llama_vocab_n_tokens(vocab); // the decode refuses the others
+        if (known && llama_vocab_is_eog(vocab, tokens[i]) && document + 1 < N_DOCUMENTS) {
+            ++document;
+            start = (int32_t) i + 1;
+        }
+    }
+}
+
 // Runs the window and gives every trained layer to `on_layer`, whose exceptions come out of here.
 template <typename F> void run_window(ann_train & t, const int32_t * tokens, size_t n_tokens, F && on_layer) {
     require(tokens, "tokens");
     require_range("n_tokens", (int64_t) n_tokens, (int64_t) t.params.n_window + t.params.n_sink + 3, t.params.n_ctx);
+    std::vector<int32_t> sequences, starts;
+    if (t.params.pack) {
+        find_documents(t, tokens, n_tokens, sequences, starts);
+    }
     std::exception_ptr problem;
     ann_context & c = *t.context;
-    c.capture = std::make_unique<node_capture>([&](const captured_layer & x) {
+    c.capture = std::make_unique<node_capture>([&](captured_layer & x) {
         try {
             if (t.training->index_of(x.layer) >= 0) {
                 if (x.n_tokens != (int32_t) n_tokens) {
                     fail(ANN_ERROR_INTERNAL, "layer %d came with %d of %zu tokens", x.layer, x.n_tokens, n_tokens);
                 }
+                x.starts = starts;
                 on_layer(x);
             }
             return true;
@@ -165,7 +192,7 @@ template <typename F> void run_window(ann_train & t, const int32_t * tokens, siz
             problem = std::current_exception();
             return false;
         }
-    });
+    }, t.device);
     llama_ann_set_eval_callback(c.ctx, capture_callback, &c);
     ann_error error = {};
     error.struct_size = sizeof(error);
@@ -173,6 +200,7 @@ template <typename F> void run_window(ann_train & t, const int32_t * tokens, siz
     batch.struct_size = sizeof(batch);
     batch.n_tokens = (uint32_t) n_tokens;
     batch.tokens   = tokens;
+    batch.sequences = t.params.pack ? sequences.data() : nullptr;
     ann_status status = ann_context_clear(&c, &error);
     if (status == ANN_OK) {
         status = ann_context_decode(&c, &batch, &error);
@@ -185,6 +213,40 @@ template <typename F> void run_window(ann_train & t, const int32_t * tokens, siz
     if (status != ANN_OK) {
         fail(status, "%s", status == ANN_ERROR_CANCELLED ? "the window was cancelled; nothing of it was learned" : error.message);
     }
+}
+
+// "cpu" in any case, or a GPU's name; nullptr: the objective runs on CPUs
+ggml_backend_dev_t find_device(const char * name, const llama_model * model) {
+    if (!name) {
+        return llama_ann_first_gpu(model);
+    }
+    std::string names = "cpu";
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t dev = ggml_backend_dev_get(i);
+        const bool is_cpu = ggml_backend_dev_type(dev) == GGML_BACKEND_DEVICE_TYPE_CPU;
+        if (strcasecmp(name, ggml_backend_dev_name(dev)) == 0) {
+            return is_cpu ? nullptr : dev;
+        }
+        names += is_cpu ? "" : std::string(", ") + ggml_backend_dev_name(dev);
+    }
+    fail(ANN_ERROR_INVALID_ARGUMENT, "params.device is %s, expected one of: %s", name, names.c_str());
+}
+
+// also says what the device is: its buffers hold what is captured
+std::unique_ptr<objective> make_objective(ann_train & t, const trainer_params & tp, const llama_model * model) {
+    ggml_backend_dev_t dev = find_device(t.params.device, model);
+    t.params.device = dev ? ggml_backend_dev_name(dev) : "cpu";
+    if (!dev) {
+        return nullptr;
+    }
+    auto res = std::make_unique<graph_objective>(tp.shape, tp.objective, dev);
+    const int32_t n_head = llama_model_n_head(model);
+    const std::string missing = res->missing(t.params.n_ctx, n_head, llama_model_n_head_kv(model), llama_model_n_embd(model)/n_head, false);
+    if (!missing.empty()) {
+        fail(ANN_ERROR_UNSUPPORTED, "device %s has no %s, which training needs; train on \"cpu\"", t.params.device, missing.c_str());
+    }
+    t.device = ggml_backend_dev_buffer_type(dev);
+    return res;
 }
 
 std::vector<float> & tensor_of(trainer::layer & l, int32_t tensor) {
@@ -244,7 +306,8 @@ ann_status ann_train_create(ann_model * model, const ann_train_params * params, 
         check(t->params, m);
         t->context = make_context(model, t->params);
         t->params.n_threads = t->context->params.n_threads;
-        t->training = std::make_unique<trainer>(make_trainer_params(t->params, m));
+        const trainer_params tp = make_trainer_params(t->params, m);
+        t->training = std::make_unique<trainer>(tp, make_objective(*t, tp, m));
         t->params.layers   = t->training->params.layers.data();
         t->params.n_layers = (int32_t) t->training->params.layers.size();
         *train = t.release();

@@ -86,6 +86,16 @@ const llama_ann_model & llama_ann_get_model(const llama_model * model) {
     return model->ann;
 }
 
+ggml_backend_dev_t llama_ann_first_gpu(const llama_model * model) {
+    for (int32_t il = 0; il < llama_model_n_layer(model); ++il) {
+        ggml_backend_dev_t dev = model->dev_layer(il);
+        if (dev && ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU) {
+            return dev;
+        }
+    }
+    return nullptr;
+}
+
 void llama_ann_check_values(const llama_model * model) {
     for (int32_t il : model->ann.layers) {
         for (const ggml_tensor * t : { model->layers[il].indexer_proj, model->layers[il].indexer_attn_k }) {

@@ -73,6 +73,9 @@ struct llama_ann_counts {
     uint64_t n_attended = 0; // cells they attended to, summed
 };
 
+// The GPU that the first of the model's offloaded layers lies on; nullptr: none does.
+LLAMA_API ggml_backend_dev_t llama_ann_first_gpu(const llama_model * model);
+
 // Creates a context whose cache keeps search keys. Null (with the reason in the log) on failure; throws
 // std::runtime_error when the graph of this architecture never reaches the hooks.
 LLAMA_API llama_context * llama_ann_init_from_model(llama_model * model, llama_context_params cparams,

@@ -1,26 +1,21 @@
 #include "adamw.h"
 
+#include "matrix.h"
+
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 
 namespace ann {
 
 void adamw(std::vector<float> & w, adamw_state & state, const std::vector<float> & gradient, double scale, int64_t step,
         double learning_rate, double weight_decay) {
-    constexpr double beta_1 = 0.9, beta_2 = 0.999, epsilon = 1e-8;
+    constexpr double beta_1 = 0.9, beta_2 = 0.999;
     state.m.resize(w.size());
     state.v.resize(w.size());
     const double unbias_1 = 1.0 - std::pow(beta_1, (double) step);
     const double unbias_2 = 1.0 - std::pow(beta_2, (double) step);
-    for (size_t i = 0; i < w.size(); ++i) {
-        const double g = gradient[i]*scale;
-        const double m = beta_1*state.m[i] + (1.0 - beta_1)*g;
-        const double v = beta_2*state.v[i] + (1.0 - beta_2)*g*g;
-        state.m[i] = (float) m;
-        state.v[i] = (float) v;
-        w[i] = (float) (w[i]*(1.0 - learning_rate*weight_decay) - learning_rate*(m/unbias_1)/(std::sqrt(v/unbias_2) + epsilon));
-    }
+    update({ w.data(), state.m.data(), state.v.data(), gradient.data(), w.size(), (float) scale, (float) beta_1, (float) beta_2,
+        (float) (1.0 - learning_rate*weight_decay), (float) (learning_rate/unbias_1), (float) (1.0/unbias_2) });
 }
 
 double learning_rate_at(int64_t step, int64_t n_steps, int64_t n_warmup, double peak, double end) {

@@ -1,9 +1,9 @@
 #include "capture.h"
 
 #include "ggml-ann.h"
-#include "ggml-backend.h"
 #include "llama-ann.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -34,7 +34,8 @@ int32_t key_cache_layer(const char * name) {
     return std::strncmp(name, prefix, sizeof(prefix) - 1) == 0 ? std::atoi(name + sizeof(prefix) - 1) : -1;
 }
 
-enum class node_kind { other, hidden, key, attention };
+// rotation: nothing is read there; a backend that fuses it with the write of the keys (CUDA) would not leave them behind
+enum class node_kind { other, hidden, rotation, key, attention };
 
 struct node_role {
     node_kind kind  = node_kind::other;
@@ -49,6 +50,9 @@ node_role role_of(const ggml_tensor * t) {
         }
         int32_t il = -1;
         return std::sscanf(t->name, "kq-%d", &il) == 1 ? node_role { node_kind::attention, il } : node_role();
+    }
+    if (t->op == GGML_OP_ROPE) {
+        return { node_kind::rotation, -1 };
     }
     if (t->op == GGML_OP_SET_ROWS && t->view_src) {
         const int32_t layer = key_cache_layer(t->view_src->name);
@@ -87,25 +91,49 @@ float float_param(const ggml_tensor * t, size_t i) {
 
 } // namespace
 
+ggml_tensor * device_copy::take(const ggml_tensor * t) {
+    const size_t n_bytes = ggml_nbytes(t);
+    if (!buffer || ggml_backend_buffer_get_size(buffer.get()) < n_bytes) {
+        buffer.reset();
+        buffer.reset(ggml_backend_buft_alloc_buffer(buft, n_bytes));
+        if (!buffer) {
+            return nullptr;
+        }
+    }
+    ctx.reset(ggml_init({ ggml_tensor_overhead(), nullptr, true }));
+    ggml_tensor * res = ggml_new_tensor(ctx.get(), t->type, GGML_MAX_DIMS, t->ne);
+    std::copy_n(t->nb, GGML_MAX_DIMS, res->nb);
+    if (ggml_backend_tensor_alloc(buffer.get(), res, ggml_backend_buffer_get_base(buffer.get())) != GGML_STATUS_SUCCESS) {
+        return nullptr;
+    }
+    ggml_backend_tensor_copy(const_cast<ggml_tensor *>(t), res);
+    return res;
+}
+
+node_capture::node_capture(sink on_layer, ggml_backend_buffer_type_t device) : on_layer(std::move(on_layer)),
+    device(device ? new copies { device_copy(device), device_copy(device), device_copy(device) } : nullptr) {}
+
 bool node_capture::fail(const std::string & why) {
     reason = why;
     return false;
 }
 
+bool node_capture::keep(const ggml_tensor * t, device_copy copies::* where, std::vector<float> & host, ggml_tensor *& on_device) {
+    if (!device) {
+        host = read_f32(t);
+        return true;
+    }
+    on_device = (*device.*where).take(t);
+    return on_device || fail("the device has no memory left for " + std::to_string(ggml_nbytes(t)) + " bytes of a layer's window");
+}
+
 // q arrives permuted: [n_embd_head, n_tokens, n_head, 1]
-void node_capture::keep_attention(const ggml_tensor * t) {
+bool node_capture::keep_attention(const ggml_tensor * t) {
     const ggml_tensor * q = t->op == GGML_OP_MUL_MAT ? t->src[1] : t->src[0];
+    const size_t n_keys = device ? (size_t) ggml_nelements(current.device_k) : current.k.size();
     current.n_embd_head = (int32_t) q->ne[0];
     current.n_head      = (int32_t) q->ne[2];
-    current.n_head_kv   = (int32_t) (current.k.size()/(size_t) (q->ne[0]*q->ne[1]));
-    const std::vector<float> by_head = read_f32(q);
-    current.q.resize(by_head.size());
-    const size_t n = (size_t) q->ne[0];
-    for (int64_t h = 0; h < q->ne[2]; ++h) {
-        for (int64_t i = 0; i < q->ne[1]; ++i) {
-            std::memcpy(current.q.data() + ((size_t) i*q->ne[2] + h)*n, by_head.data() + ((size_t) h*q->ne[1] + i)*n, n*sizeof(float));
-        }
-    }
+    current.n_head_kv   = (int32_t) (n_keys/(size_t) (q->ne[0]*q->ne[1]));
     if (t->op == GGML_OP_FLASH_ATTN_EXT) {
         current.kq_scale = float_param(t, 0);
         current.softcap  = float_param(t, 2);
@@ -113,17 +141,32 @@ void node_capture::keep_attention(const ggml_tensor * t) {
         current.kq_scale = float_param(t, 2); // as ggml_ann_attn stores them
         current.softcap  = float_param(t, 3);
     }
+    std::vector<float> by_head;
+    if (!keep(q, &copies::q, by_head, current.device_q)) {
+        return false;
+    }
+    current.q.resize(by_head.size());
+    const size_t n = (size_t) q->ne[0];
+    for (int64_t h = 0; h < q->ne[2] && !by_head.empty(); ++h) {
+        for (int64_t i = 0; i < q->ne[1]; ++i) {
+            std::memcpy(current.q.data() + ((size_t) i*q->ne[2] + h)*n, by_head.data() + ((size_t) h*q->ne[1] + i)*n, n*sizeof(float));
+        }
+    }
+    return true;
 }
 
 bool node_capture::operator()(ggml_tensor * t, bool ask) {
     const node_role role = role_of(t);
+    const bool has_h = !current.h.empty() || current.device_h, has_k = !current.k.empty() || current.device_k;
     if (ask) {
-        return role.kind == node_kind::hidden    ? current.layer != role.layer || current.h.empty() :
-               role.kind == node_kind::key       ? current.layer == role.layer && current.k.empty() :
+        return role.kind == node_kind::hidden    ? current.layer != role.layer || !has_h :
+               role.kind == node_kind::rotation  ? has_h && !has_k :
+               role.kind == node_kind::key       ? current.layer == role.layer && !has_k :
                role.kind == node_kind::attention;
     }
     switch (role.kind) {
         case node_kind::other:
+        case node_kind::rotation:
             return true;
         case node_kind::hidden:
             current = {};
@@ -133,24 +176,24 @@ bool node_capture::operator()(ggml_tensor * t, bool ask) {
             if (t->src[1]->type != GGML_TYPE_F32) {
                 return fail(std::string("the hidden state is ") + ggml_type_name(t->src[1]->type) + ", expected f32");
             }
-            current.h = read_f32(t->src[1]);
-            return true;
+            return keep(t->src[1], &copies::h, current.h, current.device_h);
         case node_kind::key: // the first rows stored for the layer are K; search keys come after them
             if (t->src[0]->type != GGML_TYPE_F32) {
                 return fail(std::string("keys are ") + ggml_type_name(t->src[0]->type) + ", expected f32");
             }
-            current.k = read_f32(t->src[0]);
-            return true;
+            return keep(t->src[0], &copies::k, current.k, current.device_k);
         case node_kind::attention:
-            if (current.h.empty() || current.k.empty()) {
+            if (!has_h || !has_k) {
                 return fail("the graph of this architecture does not show hidden state and keys before attention");
             }
             if (t->op == GGML_OP_MUL_MAT) {
                 return fail("attention is computed without flash attention; create the context with flash_attention = 1");
             }
-            keep_attention(t);
+            if (!keep_attention(t)) {
+                return false;
+            }
             {
-                const captured_layer whole = std::move(current);
+                captured_layer whole = std::move(current);
                 current = {};
                 return on_layer(whole);
             }

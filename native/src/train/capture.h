@@ -2,10 +2,12 @@
 // attention is llama.cpp's shared K/V-cache attention.
 #pragma once
 
-#include "ggml.h"
+#include "ggml-backend.h"
+#include "ggml-cpp.h"
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -27,15 +29,40 @@ struct captured_layer {
     float   kq_scale    = 0.0f; // attention logit = kq_scale * dot(q, k)
     float   softcap     = 0.0f; // 0: none; else logit = softcap * tanh(logit / softcap)
 
-    std::vector<float> h, q, k;
+    std::vector<float> h, q, k; // empty where the three are on a device
+
+    // [n_tokens] first row of a row's document, which is all that it attends to; empty: the window is one document.
+    // Set by who packed the window.
+    std::vector<int32_t> starts;
+
+    // on a device, f32, of any strides; nullptr: on the host
+    // h: [n_embd, n_tokens]   q: [n_embd_head, n_tokens, n_head]   k: n_embd_head*n_head_kv*n_tokens values in the order above
+    ggml_tensor * device_h = nullptr;
+    ggml_tensor * device_q = nullptr;
+    ggml_tensor * device_k = nullptr;
+};
+
+// A copy of a tensor in a device's memory, with the strides of its source; lives until the next copy.
+class device_copy {
+public:
+    explicit device_copy(ggml_backend_buffer_type_t buft) : buft(buft) {}
+
+    // nullptr: the device has not the memory
+    ggml_tensor * take(const ggml_tensor * t);
+
+private:
+    ggml_backend_buffer_type_t buft;
+    ggml_backend_buffer_ptr    buffer;
+    ggml_context_ptr           ctx;
 };
 
 // A callback of ggml_backend_sched: collects a layer's three tensors and hands it over at the layer's attention node.
 class node_capture {
 public:
-    using sink = std::function<bool(const captured_layer &)>; // false: stop
+    using sink = std::function<bool(captured_layer &)>; // false: stop
 
-    explicit node_capture(sink on_layer) : on_layer(std::move(on_layer)) {}
+    // device: where the three are kept, in memory of its own; nullptr: on the host
+    explicit node_capture(sink on_layer, ggml_backend_buffer_type_t device = nullptr);
 
     // as ggml_backend_sched_eval_callback; after a false answer the graph stops
     bool operator()(ggml_tensor * t, bool ask);
@@ -44,11 +71,17 @@ public:
     const std::string & problem() const { return reason; }
 
 private:
-    sink           on_layer;
-    captured_layer current;
-    std::string    reason;
+    struct copies {
+        device_copy h, q, k;
+    };
 
-    void keep_attention(const ggml_tensor * t);
+    sink                    on_layer;
+    std::unique_ptr<copies> device;
+    captured_layer          current;
+    std::string             reason;
+
+    bool keep(const ggml_tensor * t, device_copy copies::* where, std::vector<float> & host, ggml_tensor *& on_device);
+    bool keep_attention(const ggml_tensor * t);
     bool fail(const std::string & why);
 };
 

@@ -146,8 +146,20 @@ float largest_impl(const float * x, size_t n) {
     return res;
 }
 
+void update_impl(const adamw_update & u) {
+    float * __restrict w = u.w, * __restrict m = u.m, * __restrict v = u.v;
+    const float * __restrict gradient = u.gradient;
+    const float scale = u.scale, beta_1 = u.beta_1, beta_2 = u.beta_2, keep = u.keep, rate = u.rate, unbias = u.unbias;
+    for (size_t i = 0; i < u.n; ++i) {
+        const float g = gradient[i]*scale;
+        m[i] = beta_1*m[i] + (1.0f - beta_1)*g;
+        v[i] = beta_2*v[i] + (1.0f - beta_2)*g*g;
+        w[i] = w[i]*keep - rate*m[i]/(std::sqrt(v[i]*unbias) + 1e-8f);
+    }
+}
+
 } // namespace
 
-extern const matrix_kernels ANN_KERNELS = { multiply_impl, exponentials_impl, largest_impl };
+extern const matrix_kernels ANN_KERNELS = { multiply_impl, exponentials_impl, largest_impl, update_impl };
 
 } // namespace ann

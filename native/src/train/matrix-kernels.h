@@ -9,6 +9,7 @@ struct matrix_kernels {
     void   (* multiply)(const product & p);
     double (* exponentials)(float * x, size_t n, float scale, float shift);
     float  (* largest)(const float * x, size_t n);
+    void   (* update)(const adamw_update & u);
 };
 
 extern const matrix_kernels kernels_base;

@@ -1,4 +1,4 @@
-// Products of small f32 matrices and the exponential, for the trainer: rows lie together, no allocation, no threads.
+// Products of small f32 matrices, the exponential and the optimiser's step: rows lie together, no allocation, no threads.
 #pragma once
 
 #include <cstddef>
@@ -28,6 +28,16 @@ void multiply(const product & p);
 double exponentials(float * x, size_t n, float scale, float shift);
 
 float largest(const float * x, size_t n); // -INFINITY for n = 0
+
+// One step of AdamW, elementwise, with g = gradient*scale: m and v move towards g and g*g, then
+// w = w*keep - rate*m/(sqrt(v*unbias) + 1e-8)
+struct adamw_update {
+    float * w, * m, * v;
+    const float * gradient;
+    size_t n;
+    float  scale, beta_1, beta_2, keep, rate, unbias;
+};
+void update(const adamw_update & u);
 
 // from: [n][n_k], rows row_from apart -> the operand b of a product with n columns: row_b 16, panel_b 16*n_k
 // to: 16*n_k*ceil(n/16) floats, zero beyond n

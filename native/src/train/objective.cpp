@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t N_BLOCK    = 48; // queries of a block
 constexpr int    N_SLOT     = 16; // partial sums
-constexpr size_t LOSS_EVERY = 8;
+constexpr size_t LOSS_EVERY = objective_sums::LOSS_EVERY;
 
 // not a power of two: rows would fall onto the same cache lines
 size_t row_stride(size_t n) { return (n + 15)/16*16 + 16; }
@@ -137,9 +137,9 @@ void layer_objective::teach(const captured_layer & x, const vectors & v, block &
             b.probs.data(), b.stride, false });
         for (size_t r = 0; r < b.n; ++r) {
             const int32_t position = (*v.queries)[b.first + r];
-            const size_t n = (size_t) position + 1;
-            float * p = b.probs.data() + r*b.stride;
-            float * t = b.teacher.data() + r*b.stride;
+            const size_t start = (size_t) document_start(x, position), n = (size_t) position + 1 - start;
+            float * p = b.probs.data() + r*b.stride + start;
+            float * t = b.teacher.data() + r*b.stride + start;
             float scale = x.kq_scale;
             if (x.softcap > 0.0f) {
                 for (size_t j = 0; j < n; ++j) {
@@ -153,7 +153,7 @@ void layer_objective::teach(const captured_layer & x, const vectors & v, block &
                 t[j] = mean ? t[j] + p[j]*share : std::max(t[j], p[j]*part);
             }
             double far = 0.0;
-            for (int32_t j = shape.n_sink; j < first_near(position); ++j) {
+            for (int32_t j = shape.n_sink; j < first_near(position) - (int32_t) start; ++j) {
                 far += p[(size_t) j];
             }
             b.mass[r] += (float) (far*share);
@@ -165,9 +165,9 @@ void layer_objective::teach(const captured_layer & x, const vectors & v, block &
 //
 // With g the derivative by a softmax's argument: the score is u.v (kl), u.v/|v| (kl_unit) or u.v/(|u| |v|) (contrastive).
 // A normalised vector passes on only what is orthogonal to it: u_back and key_back are the parts along u and v.
-void layer_objective::objective_row(const vectors & v, block & b, size_t row, size_t query, objective_sums & sums, float * key_back) const {
+void layer_objective::objective_row(const captured_layer & x, const vectors & v, block & b, size_t row, size_t query, objective_sums & sums, float * key_back) const {
     const int32_t position = (*v.queries)[query];
-    const int32_t begin = shape.n_sink, end = first_near(position);
+    const int32_t begin = first_far(x, position), end = first_near(position);
     float * s = b.scores.data() + row*b.stride;
     float * t = b.teacher.data() + row*b.stride;
     b.u_back[row] = 0.0f;
@@ -200,14 +200,14 @@ void layer_objective::objective_row(const vectors & v, block & b, size_t row, si
     sums.loss_weight += measured ? w : 0.0f;
 
     // cross entropy of t and softmax(x*scale), whose exponentials are left in e
-    auto softmax = [&](const float * x, float scale, double & loss) {
-        std::copy_n(x, n, e);
+    auto softmax = [&](const float * from, float scale, double & loss) {
+        std::copy_n(from, n, e);
         const float  top = largest(e, n)*scale;
         const double sum = exponentials(e, n, scale, top);
         if (measured) {
             double cross = 0.0;
             for (size_t j = 0; j < n; ++j) {
-                cross -= (double) t[j]*x[j];
+                cross -= (double) t[j]*from[j];
             }
             loss += w*(cross*scale + top + std::log(sum) - entropy);
         }
@@ -290,7 +290,7 @@ void layer_objective::add(const captured_layer & x, const std::vector<int32_t> &
             const float * u = v.u.data() + b.first*d;
             multiply({ b.n, (size_t) end, d, u, d, 1, v.v_packed.data(), 16, 16*d, b.scores.data(), b.stride, false });
             for (size_t r = 0; r < b.n; ++r) {
-                objective_row(v, b, r, b.first + r, part.sums, part.key_back.data());
+                objective_row(x, v, b, r, b.first + r, part.sums, part.key_back.data());
             }
             float * dub = du.data() + b.first*d;
             multiply({ b.n, d, (size_t) end, b.scores.data(), b.stride, 1, v.v.data(), d, 16, dub, d, false });
@@ -357,7 +357,7 @@ double layer_objective::mass(const captured_layer & x, const std::vector<int32_t
                 const int32_t end = first_near(queries[b.first + r]);
                 double kept = 1.0 - b.mass[r];
                 b.best.clear();
-                for (int32_t j = shape.n_sink; j < end; ++j) {
+                for (int32_t j = first_far(x, queries[b.first + r]); j < end; ++j) {
                     b.best.emplace_back(b.scores[r*b.stride + (size_t) j]*v.v_inverse[(size_t) j], -j);
                 }
                 const size_t n = std::min(n_search, b.best.size());

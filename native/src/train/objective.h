@@ -1,6 +1,7 @@
 // The training objective of one layer's search projections, with its gradient in closed form.
 //
 // For a query i the search is responsible for the cells A = [n_sink, i - n_window]: sinks and window are always attended.
+// (In a packed window both counts begin at the query's document.)
 //   teacher t      attention probabilities of the frozen model, joined over heads (mean or max), on A, sum 1
 //   weight  w      1, or the query's attention mass on A (mean over heads): what search can lose there
 //   u, v           search query and key: rotate(W h); cos = u.v / (|u| |v|) ranks cells
@@ -10,8 +11,7 @@
 //   contrastive    mean over the teacher's best cells of -log softmax over A of cos / temperature      as published
 //   loss = sum over queries of w*(kl*.. + kl_unit*.. + contrastive*..) / sum of w
 //
-// Queries are worked on in small blocks: memory grows with the window, never with its square. Results do not depend on
-// the number of threads.
+// Queries are worked on in small blocks: memory grows with the window, never with its square.
 #pragma once
 
 #include "capture.h"
@@ -48,6 +48,8 @@ struct projection_pair {
 
 // Sums over queries; divide by `weight`. The losses are sums over every 8th query (`loss_weight`), to save logarithms.
 struct objective_sums {
+    static constexpr size_t LOSS_EVERY = 8;
+
     projection_pair gradient;
     double weight      = 0.0;
     double loss_weight = 0.0;
@@ -56,16 +58,29 @@ struct objective_sums {
     double contrastive = 0.0;
 };
 
-class layer_objective {
+inline int32_t document_start(const captured_layer & x, int32_t position) {
+    return x.starts.empty() ? 0 : x.starts[(size_t) position];
+}
+
+class objective {
 public:
-    layer_objective(const search_shape & shape, const objective_params & params, int32_t n_threads);
+    virtual ~objective() = default;
 
     // x: one layer of a whole window, the first token at position 0; queries: ascending rows of it
-    void add(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, objective_sums & sums);
+    virtual void add(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, objective_sums & sums) = 0;
 
     // Mean over queries and heads of the attention mass on sinks, window and the cells of the best search scores, top_k
     // in all.
-    double mass(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, int32_t top_k);
+    virtual double mass(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, int32_t top_k) = 0;
+};
+
+// On CPUs, without ggml. Results do not depend on the number of threads. Oracle of graph_objective.
+class layer_objective final : public objective {
+public:
+    layer_objective(const search_shape & shape, const objective_params & params, int32_t n_threads);
+
+    void   add(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, objective_sums & sums) override;
+    double mass(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, int32_t top_k) override;
 
 private:
     struct vectors;
@@ -79,7 +94,8 @@ private:
     void    rotate(float * x, int32_t position, bool back) const;
     void    prepare(const captured_layer & x, const std::vector<int32_t> & queries, const projection_pair & w, vectors & v);
     void    teach(const captured_layer & x, const vectors & v, block & b, bool mean) const;
-    void    objective_row(const vectors & v, block & b, size_t row, size_t query, objective_sums & sums, float * key_back) const;
+    void    objective_row(const captured_layer & x, const vectors & v, block & b, size_t row, size_t query, objective_sums & sums, float * key_back) const;
+    int32_t first_far(const captured_layer & x, int32_t position) const { return document_start(x, position) + shape.n_sink; } // A begins
     int32_t first_near(int32_t position) const { return position - shape.n_window + 1; } // A ends before it
 };
 

@@ -23,8 +23,11 @@ struct random_source {
 
 } // namespace
 
-trainer::trainer(const trainer_params & params) :
-    params(params), layers(params.layers.size()), objective(params.shape, params.objective, params.n_threads) {
+trainer::trainer(const trainer_params & params, std::unique_ptr<objective> objective) :
+    params(params), layers(params.layers.size()), losses(std::move(objective)) {
+    if (!losses) {
+        losses = std::make_unique<layer_objective>(params.shape, params.objective, params.n_threads);
+    }
     const size_t n = (size_t) params.shape.n_embd_search*params.shape.n_embd;
     const double deviation = 0.02*std::sqrt(384.0/params.shape.n_embd); // as published, for any width
     for (size_t i = 0; i < layers.size(); ++i) {
@@ -85,7 +88,7 @@ double trainer::learn(const captured_layer & x, const std::vector<std::vector<in
     double loss = 0.0;
     for (size_t i = 0; i < queries.size(); ++i) {
         objective_sums sums;
-        objective.add(x, queries[i], l.w, sums);
+        losses->add(x, queries[i], l.w, sums);
         double square = 0.0;
         for (const auto * g : { &sums.gradient.q, &sums.gradient.k }) {
             for (float value : *g) {
@@ -106,7 +109,7 @@ double trainer::learn(const captured_layer & x, const std::vector<std::vector<in
 }
 
 double trainer::mass(const captured_layer & x, const std::vector<int32_t> & queries, int32_t top_k) {
-    return objective.mass(x, queries, layers[(size_t) index_of(x.layer)].w, top_k);
+    return losses->mass(x, queries, layers[(size_t) index_of(x.layer)].w, top_k);
 }
 
 } // namespace ann

@@ -6,6 +6,8 @@
 #include "adamw.h"
 #include "objective.h"
 
+#include <memory>
+
 namespace ann {
 
 struct trainer_params {
@@ -31,7 +33,8 @@ public:
         adamw_state     q, k;
     };
 
-    explicit trainer(const trainer_params & params);
+    // learns by `objective`; nullptr: a layer_objective of n_threads
+    explicit trainer(const trainer_params & params, std::unique_ptr<objective> objective = nullptr);
 
     const trainer_params params;
     std::vector<layer>   layers;
@@ -52,7 +55,7 @@ public:
     double mass(const captured_layer & x, const std::vector<int32_t> & queries, int32_t top_k);
 
 private:
-    layer_objective objective;
+    std::unique_ptr<objective> losses;
 };
 
 } // namespace ann

@@ -71,7 +71,7 @@ internal static class TrainCommand
         string output = parse.GetRequiredValue(Output);
         CheckFiles(parse, output);
         using AnnModel model = await ModelArguments.LoadAsync(
-            basePath, new ModelOptions(), parse, terminal, cancellationToken);
+            basePath, arguments.ReadPlace(parse), parse, terminal, cancellationToken);
         if (model.Info.HasSearch)
         {
             throw new ArgumentException(
@@ -82,16 +82,14 @@ internal static class TrainCommand
         TrainingText text = await terminal.ProgressAsync("Reading the text", share => Task.Run(
             () => TrainingText.Read(model, parse.GetRequiredValue(Data), new Reader(share), cancellationToken)));
         string projections = parse.GetValue(Projections) ?? $"{output}.{Environment.ProcessId}.projections";
+        bool merged = false;
         try
         {
             var log = new TrainingLog(terminal.Error, options.TopK);
             TrainingResult result = await terminal.ProgressAsync("Training", share => Task.Run(() => TrainingRun.Run(
                 model, text, options, projections, parse.GetValue(Checkpoint), parse.GetValue(Resume),
                 log.Reporting(share), cancellationToken)));
-            ModelFileReport report = await Task.Run(() => ModelMerger.Merge(
-                basePath, projections, output,
-                new MergeOptions { Settings = new AnnSettings { TopK = options.TopK }, Overwrite = parse.GetValue(Force) },
-                null, cancellationToken));
+            ModelFileReport report = await MergeAsync();
             if (parse.GetValue(Plot) is { } plot)
             {
                 await File.WriteAllTextAsync(plot, Draw(result.History, options.TopK), cancellationToken);
@@ -102,9 +100,28 @@ internal static class TrainCommand
         }
         finally
         {
-            if (parse.GetValue(Projections) is null)
+            if (parse.GetValue(Projections) is null && merged)
             {
                 File.Delete(projections);
+            }
+        }
+
+        async Task<ModelFileReport> MergeAsync()
+        {
+            try
+            {
+                ModelFileReport report = await Task.Run(() => ModelMerger.Merge(
+                    basePath, projections, output,
+                    new MergeOptions { Settings = new AnnSettings { TopK = options.TopK }, Overwrite = parse.GetValue(Force) },
+                    null, cancellationToken));
+                merged = true;
+                return report;
+            }
+            catch (Exception)
+            {
+                terminal.Error.WriteLine(
+                    $"The trained projections are in {projections}; 'ann merge {basePath} {projections} -o FILE' makes the model of them.");
+                throw;
             }
         }
     }

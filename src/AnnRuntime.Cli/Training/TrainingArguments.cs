@@ -49,9 +49,20 @@ internal sealed class TrainingArguments
     private readonly Option<int> _length =
         Make.Integer("--window-length", "Tokens of a window of text.", 64, 1 << 16, Defaults.WindowLength, "-c");
 
+    private readonly Option<bool> _pack = new("--pack")
+    {
+        Description = "End-of-text tokens end documents, which do not attend to each other.",
+    };
+
     private readonly Option<float> _rate = Make.Number("--lr", "Peak learning rate.", 0, 1, Defaults.LearningRate);
     private readonly Option<int> _seed = Make.Integer("--seed", "First weights, windows and queries.", 0, int.MaxValue, Defaults.Seed);
     private readonly Option<int?> _threads = Make.Integer("--threads", "Default: physical cores.", 1, 512);
+
+    private readonly Option<string?> _device = new("--device")
+    {
+        Description = "Where to compute: cpu, or a GPU's name such as CUDA0 ('ann doctor' lists them). Default: the first GPU, else cpu.",
+        HelpName = "NAME",
+    };
 
     private readonly Option<int> _heldOut =
         Make.Integer("--held-out", "Windows at the end of the text that are only measured.", 1, 1000, Defaults.HeldOutWindows);
@@ -66,10 +77,31 @@ internal sealed class TrainingArguments
     {
         foreach (Option option in (Option[])[
             _layers, _searchLength, _rotated, _rotationBase, _window, _sinks, _topK, _objective, _steps, _updates, _queries,
-            _length, _rate, _seed, _threads, _heldOut, _every, _patience])
+            _length, _pack, _rate, _seed, _threads, _device, _heldOut, _every, _patience])
         {
             command.Options.Add(option);
         }
+    }
+
+    /// <summary>How to load the model for the device that is named.</summary>
+    /// <exception cref="ArgumentException">There is no such device.</exception>
+    public ModelOptions ReadPlace(ParseResult parse)
+    {
+        if (parse.GetValue(_device) is not { } name)
+        {
+            return new ModelOptions();
+        }
+
+        if (name.Equals("cpu", StringComparison.OrdinalIgnoreCase))
+        {
+            return new ModelOptions { GpuLayers = 0 };
+        }
+
+        string[] gpus = [.. RuntimeInfo.Get().Backends.SelectMany(b => b.Devices).Where(d => d.Type == "gpu").Select(d => d.Name)];
+        int index = Array.FindIndex(gpus, gpu => gpu.Equals(name, StringComparison.OrdinalIgnoreCase));
+        return index >= 0
+            ? new ModelOptions { SplitLayers = false, MainGpu = index }
+            : throw new ArgumentException($"--device is {name}; expected one of: {string.Join(", ", gpus.Prepend("cpu"))}.");
     }
 
     public TrainingOptions Read(ParseResult parse, AnnModel model)
@@ -90,9 +122,11 @@ internal sealed class TrainingArguments
             UpdatesPerWindow = parse.GetValue(_updates),
             Queries = parse.GetValue(_queries),
             WindowLength = parse.GetValue(_length),
+            PackDocuments = parse.GetValue(_pack),
             LearningRate = parse.GetValue(_rate),
             Seed = parse.GetValue(_seed),
             Threads = parse.GetValue(_threads),
+            Device = parse.GetValue(_device),
             HeldOutWindows = parse.GetValue(_heldOut),
             EvaluateEvery = parse.GetValue(_every),
             Patience = parse.GetValue(_patience),

@@ -5,7 +5,7 @@ namespace AnnRuntime;
 /// <summary>Search projections of some layers in training. Belongs to one thread at a time.</summary>
 /// <remarks>
 /// The model is frozen; each window of text is computed once, with full attention, and every layer learns from it. The
-/// same options, text and seed give the same weights, on any number of threads.
+/// same options, text and seed give the same weights on CPUs, on any number of threads.
 /// </remarks>
 public sealed class ProjectionTrainer : IDisposable
 {
@@ -19,19 +19,25 @@ public sealed class ProjectionTrainer : IDisposable
     /// <param name="model">The model; it need not have projections.</param>
     /// <param name="options">Default: all layers, 64 dims.</param>
     /// <exception cref="ArgumentException">An option is out of range; the message names it.</exception>
-    /// <exception cref="UnsupportedModelException">The model cannot be computed with flash attention.</exception>
+    /// <exception cref="UnsupportedModelException">
+    /// The model cannot be computed with flash attention, or the device lacks an operation; the message names it.
+    /// </exception>
     /// <exception cref="NotEnoughMemoryException">The window does not fit.</exception>
     public ProjectionTrainer(AnnModel model, TrainingOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         Options = options ?? new TrainingOptions();
-        _handle = TrainHandle.Create(model.Handle, Options.ToNative(), Options.Layers?.ToArray());
-        _resolved = _handle.GetParams(out _layers);
+        _handle = TrainHandle.Create(model.Handle, Options.ToNative(), Options.Layers?.ToArray(), Options.Device);
+        _resolved = _handle.GetParams(out _layers, out string device);
+        Device = device;
         EmbeddingLength = model.Info.EmbeddingLength;
     }
 
     /// <summary>The options.</summary>
     public TrainingOptions Options { get; }
+
+    /// <summary>Where losses and gradients are computed: cpu, or a device's name.</summary>
+    public string Device { get; }
 
     /// <summary>Trained layers, ascending.</summary>
     public IReadOnlyList<int> Layers => _layers;

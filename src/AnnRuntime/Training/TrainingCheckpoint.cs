@@ -66,9 +66,9 @@ internal static class TrainingCheckpoint
         }
     }
 
-    // threads do not change the result; how long to go on may change
+    // threads do not change the result, a device changes its last digits; how long to go on may change
     private static string Describe(TrainingOptions options) => JsonSerializer.Serialize(
-        new TrainingState(0, options with { Threads = null, Patience = 0 }, "", []), TrainingJson.Default.TrainingState);
+        new TrainingState(0, options with { Threads = null, Device = null, Patience = 0 }, "", []), TrainingJson.Default.TrainingState);
 
     private static ReadOnlyMemory<byte> Bytes(float[] values) => MemoryMarshal.AsBytes(values.AsSpan()).ToArray();
 }

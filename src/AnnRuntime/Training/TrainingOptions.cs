@@ -41,6 +41,12 @@ public sealed record TrainingOptions
     /// <summary>Tokens of a window. Default 4096.</summary>
     public int WindowLength { get; init; } = 4096;
 
+    /// <summary>
+    /// An end-of-text token ends a document: what comes after it attends to nothing before it. Default false: a window is one
+    /// text, as the model is measured on.
+    /// </summary>
+    public bool PackDocuments { get; init; }
+
     /// <summary>Peak learning rate; it ends at a twentieth. Default 0.002.</summary>
     public float LearningRate { get; init; } = 2e-3f;
 
@@ -49,6 +55,12 @@ public sealed record TrainingOptions
 
     /// <summary>Threads. Default null: physical cores.</summary>
     public int? Threads { get; init; }
+
+    /// <summary>
+    /// Where losses and gradients are computed: cpu, or a device's name as <see cref="RuntimeInfo"/> has it. The model computes
+    /// where it was loaded. Default null: the first GPU that holds layers of the model, else cpu.
+    /// </summary>
+    public string? Device { get; init; }
 
     /// <summary>Windows at the end of the text that are held out. Default 2.</summary>
     public int HeldOutWindows { get; init; } = 2;
@@ -72,6 +84,7 @@ public sealed record TrainingOptions
         native.NUpdates = UpdatesPerWindow;
         native.NQueries = Queries;
         native.NCtx = WindowLength;
+        native.Pack = PackDocuments ? 1 : 0;
         native.LearningRate = LearningRate;
         native.LearningRateEnd = LearningRate / 20;
         native.Seed = (uint)Seed;

@@ -22,7 +22,7 @@ public static class TrainingRun
     /// <param name="cancellationToken">Ends it; what was learned is in the checkpoint.</param>
     /// <exception cref="ArgumentException">An option is out of range, or the text is too short.</exception>
     /// <exception cref="TensorFileException">The checkpoint is damaged.</exception>
-    /// <exception cref="IOException">A file cannot be written.</exception>
+    /// <exception cref="IOException">A file cannot be written; a checkpoint that is there stays as it was.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public static TrainingResult Run(
         AnnModel model,
@@ -84,9 +84,21 @@ public static class TrainingRun
 
     private static void Save(string? path, ProjectionTrainer trainer, TrainingText text, List<TrainingPoint> history)
     {
-        if (path is not null)
+        if (path is null)
+        {
+            return;
+        }
+
+        try
         {
             TrainingCheckpoint.Write(path, trainer, new TrainingState(trainer.Step, trainer.Options, text.Hash, history));
+        }
+        catch (Exception exception) when (exception is IOException or ArgumentOutOfRangeException) // the latter: a quota
+        {
+            string before = File.Exists(path) ? "; it still holds the one before, from which a resumed training goes on" : "";
+            throw new IOException(
+                $"The checkpoint {path} could not be written at step {trainer.Step}{before}. The cause: {exception.Message}",
+                exception);
         }
     }
 
@@ -102,7 +114,7 @@ public static class TrainingRun
             trainer.RotatedLength > 0 ? new RotationRecord(trainer.RotatedLength, trainer.RotationBase) : null,
             o.Window, o.Sinks, o.Objective == TrainingObjective.Direction ? "direction" : "published", trainer.Step,
             o.WindowLength, o.UpdatesPerWindow, o.Queries, o.LearningRate, o.Seed, text.Files, text.Hash, text.Tokens.Length,
-            Math.Round(last.MeanMass, 4), [.. last.Mass.Select(m => Math.Round(m, 4))], Math.Round(last.Seconds, 1));
+            Math.Round(last.MeanMass, 4), [.. last.Mass.Select(m => Math.Round(m, 4))], Math.Round(last.Seconds, 1), trainer.Device);
         return AnnSettings.FromConfig(JsonSerializer.Serialize(record, TrainingJson.Default.TrainingRecord)) with
         {
             Checkpoint = $"{Path.GetFileNameWithoutExtension(model.Path)}, {trainer.Step} steps, seed {o.Seed}",

@@ -26,7 +26,8 @@ internal sealed record TrainingRecord(
     int TextTokens,
     double HeldOutMass,
     IReadOnlyList<double> HeldOutMassPerLayer,
-    double Seconds);
+    double Seconds,
+    string Device);
 
 /// <summary>The rotation of a <see cref="TrainingRecord"/>, as merging reads it.</summary>
 internal sealed record RotationRecord(int DimensionCount, float FreqBase);

@@ -1,6 +1,7 @@
 // The objective and the optimiser against plain double precision: losses by their definitions, gradients by differences,
 // one whole training step written out.
 #include "../check.h"
+#include "random-layer.h"
 
 #include "train/matrix.h"
 #include "train/trainer.h"
@@ -14,32 +15,6 @@ using namespace ann;
 namespace {
 
 using doubles = std::vector<double>;
-
-constexpr int32_t T = 150, D = 40, HEADS = 4, HEADS_KV = 2, DK = 16;
-
-captured_layer random_layer(unsigned seed, float softcap = 0.0f) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal;
-    captured_layer x;
-    x.layer = 0, x.n_tokens = T, x.n_embd = D, x.n_head = HEADS, x.n_head_kv = HEADS_KV, x.n_embd_head = DK;
-    x.kq_scale = 0.4f, x.softcap = softcap;
-    for (auto [v, n] : { std::pair<std::vector<float> *, int>(&x.h, D), { &x.q, HEADS*DK }, { &x.k, HEADS_KV*DK } }) {
-        v->resize((size_t) T*n);
-        std::generate(v->begin(), v->end(), [&] { return normal(random); });
-    }
-    return x;
-}
-
-projection_pair random_weights(const search_shape & s, unsigned seed) {
-    std::mt19937 random(seed);
-    std::normal_distribution<float> normal(0.0f, 0.15f);
-    projection_pair w;
-    for (auto * v : { &w.q, &w.k }) {
-        v->resize((size_t) s.n_embd_search*s.n_embd);
-        std::generate(v->begin(), v->end(), [&] { return normal(random); });
-    }
-    return w;
-}
 
 doubles project(const search_shape & s, const doubles & w, const float * h, int32_t position) {
     doubles res((size_t) s.n_embd_search);
@@ -72,6 +47,10 @@ std::vector<doubles> attention(const captured_layer & x, int32_t i) {
         doubles p;
         double sum = 0.0;
         for (int32_t j = 0; j <= i; ++j) {
+            if (j < document_start(x, i)) {
+                p.push_back(0.0);
+                continue;
+            }
             double s = 0.0;
             for (int32_t d = 0; d < DK; ++d) {
                 s += (double) x.q[((size_t) i*HEADS + h)*DK + d]*x.k[((size_t) j*HEADS_KV + h/(HEADS/HEADS_KV))*DK + d];
@@ -102,7 +81,7 @@ losses reference(const captured_layer & x, const search_shape & s, const objecti
     }
     losses res;
     for (size_t n = 0; n < queries.size(); n += every) {
-        const int32_t i = queries[n], begin = s.n_sink, end = i - s.n_window + 1;
+        const int32_t i = queries[n], begin = document_start(x, i) + s.n_sink, end = i - s.n_window + 1;
         if (end - begin < 2) {
             continue;
         }
@@ -155,32 +134,6 @@ losses reference(const captured_layer & x, const search_shape & s, const objecti
 
 doubles widen(const std::vector<float> & v) { return doubles(v.begin(), v.end()); }
 
-std::vector<int32_t> some_queries() {
-    std::vector<int32_t> res;
-    for (int32_t i = 0; i < T; i += 1 + (i*7 % 3)) { // early ones have nothing to search; over one block of them
-        res.push_back(i);
-    }
-    return res;
-}
-
-struct variant {
-    const char *     name;
-    search_shape     shape;
-    objective_params params;
-    float            softcap;
-};
-
-std::vector<variant> variants() {
-    const search_shape rotated { D, 32, 32, 1000.0f, 8, 2 }, partial { D, 32, 16, 50.0f, 8, 2 }, still { D, 48, 0, 0.0f, 5, 0 };
-    return {
-        { "published",    rotated, { false, false, 1.0f, 0.0f, 1.0f, 0.07f, 5 }, 0.0f },
-        { "kl",           still,   { false, false, 1.0f, 0.0f, 0.0f, 0.07f, 5 }, 0.0f },
-        { "kl_unit",      rotated, { true,  true,  0.0f, 1.0f, 0.0f, 0.07f, 5 }, 0.0f },
-        { "contrastive",  partial, { true,  false, 0.0f, 0.0f, 1.0f, 0.20f, 3 }, 0.0f },
-        { "all, softcap", partial, { false, true,  0.3f, 0.5f, 0.7f, 0.10f, 7 }, 3.0f },
-    };
-}
-
 } // namespace
 
 TEST("products of any shape, packed and transposed, equal plain sums") {
@@ -229,9 +182,9 @@ TEST("exponentials are exact to f32, and their sum") {
     CHECK_LE(std::fabs(exponentials(low.data(), low.size(), 1.0f, 0.0f) - 1.0), 1e-6);
 }
 
-TEST("losses equal their definitions") {
-    for (const auto & v : variants()) {
-        const auto x = random_layer(11, v.softcap);
+TEST("losses equal their definitions, in packed windows too") {
+    for (bool pack : { false, true }) for (const auto & v : random_variants()) {
+        const auto x = pack ? packed(random_layer(11, v.softcap)) : random_layer(11, v.softcap);
         const auto w = random_weights(v.shape, 5);
         const auto queries = some_queries();
         layer_objective objective(v.shape, v.params, 1);
@@ -247,9 +200,9 @@ TEST("losses equal their definitions") {
     }
 }
 
-TEST("gradients equal differences of the losses") {
-    for (const auto & v : variants()) {
-        const auto x = random_layer(12, v.softcap);
+TEST("gradients equal differences of the losses, in packed windows too") {
+    for (bool pack : { false, true }) for (const auto & v : random_variants()) {
+        const auto x = pack ? packed(random_layer(12, v.softcap)) : random_layer(12, v.softcap);
         const auto w = random_weights(v.shape, 6);
         const auto queries = some_queries();
         layer_objective objective(v.shape, v.params, 2);
@@ -279,7 +232,7 @@ TEST("gradients equal differences of the losses") {
 }
 
 TEST("any number of threads gives the same bits") {
-    for (const auto & v : variants()) {
+    for (const auto & v : random_variants()) {
         const auto x = random_layer(13, v.softcap);
         const auto w = random_weights(v.shape, 7);
         objective_sums one, five;
@@ -291,19 +244,19 @@ TEST("any number of threads gives the same bits") {
 }
 
 TEST("the mass of a search equals that of a sorted list") {
-    const auto v = variants()[2];
-    const auto x = random_layer(14);
+    const auto v = random_variants()[2];
     const auto w = random_weights(v.shape, 8);
     const auto queries = some_queries();
-    for (int32_t top_k : { 10, 40, 400 }) {
+    for (bool pack : { false, true }) for (int32_t top_k : { 10, 40, 400 }) {
+        const auto x = pack ? packed(random_layer(14)) : random_layer(14);
         double expected = 0.0;
         for (int32_t i : queries) {
             const auto probs = attention(x, i);
             const doubles u = project(v.shape, widen(w.q), &x.h[(size_t) i*D], i);
             std::vector<std::pair<double, int32_t>> order;
-            for (int32_t j = 0; j <= i; ++j) {
+            for (int32_t j = document_start(x, i); j <= i; ++j) {
                 const doubles k = project(v.shape, widen(w.k), &x.h[(size_t) j*D], j);
-                const bool always = j < v.shape.n_sink || i - j < v.shape.n_window;
+                const bool always = j - document_start(x, i) < v.shape.n_sink || i - j < v.shape.n_window;
                 order.emplace_back(always ? -1e30 : -dot(u, k)/std::sqrt(dot(k, k)), j);
             }
             std::sort(order.begin(), order.end());
@@ -318,7 +271,7 @@ TEST("the mass of a search equals that of a sorted list") {
 }
 
 TEST("training steps equal AdamW written out in double precision") {
-    const auto v = variants()[4];
+    const auto v = random_variants()[4];
     trainer_params p;
     p.shape = v.shape, p.objective = v.params, p.layers = { 0 };
     p.n_steps = 10, p.n_warmup = 2, p.n_updates = 2, p.n_queries = 60, p.clip = 0.05f, p.weight_decay = 0.1f;
