@@ -101,6 +101,65 @@ public sealed class TrainingTests : IDisposable
     }
 
     [Fact]
+    public async Task A_disk_that_is_full_is_told_and_leaves_the_checkpoint_as_it_was()
+    {
+        string checkpoint = _folder["checkpoint.safetensors"];
+        string output = _folder["trained.gguf"];
+        using (AnnModel model = AnnModel.Load(_base))
+        {
+            using var stop = new CancellationTokenSource();
+            Assert.Throws<OperationCanceledException>(() => TrainingRun.Run(
+                model, TrainingText.Read(model, [_text]), Small, _folder["p.safetensors"], checkpoint, false, new Stop(stop, 2), stop.Token));
+        }
+
+        byte[] before = File.ReadAllBytes(checkpoint);
+        string[] arguments = ["train", "-m", _base, "-d", _text, "-o", output, "--layers", "3,7", "--d-search", "32", "-c", "512",
+            "--queries", "64", "--updates-per-window", "2", "--steps", "8", "--measure-every", "4", "--held-out", "1", "--top-k", "64",
+            "--device", "cpu", "--checkpoint", checkpoint, "--resume"];
+        // no file of this process may grow beyond 200 KiB, as on a full disk; the checkpoint has 600
+        using var process = new System.Diagnostics.Process();
+        process.StartInfo = new System.Diagnostics.ProcessStartInfo("bash")
+        {
+            RedirectStandardError = true,
+            Environment = { ["DOTNET_EnableWriteXorExecute"] = "0", ["ANN"] = Path.Combine(AppContext.BaseDirectory, "ann.dll") },
+        };
+        foreach (string argument in (string[])["-c", "trap '' XFSZ; ulimit -f 200; exec dotnet \"$ANN\" \"$@\"", "bash", .. arguments])
+        {
+            process.StartInfo.ArgumentList.Add(argument);
+        }
+
+        process.Start();
+        string error = await process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Assert.True(process.ExitCode == ExitCode.Failed, error);
+        Assert.Contains("still holds the one before", error, StringComparison.Ordinal);
+        Assert.DoesNotContain("   at ", error, StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllBytes(checkpoint));
+        Assert.False(File.Exists(output));
+        Assert.Empty(Directory.GetFiles(Path.GetDirectoryName(checkpoint)!, "*.partial"));
+
+        (int code, _, string trouble) = await CommandLine.RunAsync(arguments, TestContext.Current.CancellationToken);
+        Assert.True(code == ExitCode.Ok, trouble);
+        Assert.True(File.Exists(output));
+    }
+
+    [Fact]
+    public async Task A_device_that_is_not_there_is_refused_with_those_that_are()
+    {
+        (int code, _, string error) = await CommandLine.RunAsync(
+            ["train", "-m", _base, "-d", _text, "-o", _folder["x.gguf"], "--device", "CUDA99"], TestContext.Current.CancellationToken);
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Contains("--device is CUDA99; expected one of: cpu", error, StringComparison.Ordinal);
+
+        using AnnModel model = AnnModel.Load(_base, new ModelOptions { GpuLayers = 0 });
+        ArgumentException refused = Assert.Throws<ArgumentException>(
+            () => new ProjectionTrainer(model, Small with { Device = "nowhere" }));
+        Assert.Contains("device is nowhere, expected one of: cpu", refused.Message, StringComparison.Ordinal);
+        using var trainer = new ProjectionTrainer(model, Small with { Device = "CPU" });
+        Assert.Equal("cpu", trainer.Device);
+    }
+
+    [Fact]
     public void A_training_without_a_better_mass_stops_early()
     {
         using AnnModel model = AnnModel.Load(_base);
@@ -143,6 +202,7 @@ public sealed class TrainingTests : IDisposable
         Assert.Equal(4, trainer.Layers.Count);
         Assert.Equal(5e5f, trainer.RotationBase);
         int[] tokens = [.. Enumerable.Range(0, 256).Select(i => i * i * 31 % 500)];
+        double before = trainer.Evaluate(tokens, 64).Average();
         double first = trainer.Learn(tokens).Average();
         double last = first;
         for (int i = 0; i < 10; i++)
@@ -151,7 +211,9 @@ public sealed class TrainingTests : IDisposable
         }
 
         Assert.True(last < first, $"{last} is not below {first}");
-        Assert.All(trainer.Evaluate(tokens, 64), mass => Assert.InRange(mass, 0.25, 1.0));
+        double after = trainer.Evaluate(tokens, 64).Average();
+        Assert.True(after > before, $"the mass kept went from {before} to {after}");
+        Assert.InRange(after, 0.25, 1.0);
     }
 
     private sealed class Stop(CancellationTokenSource source, int step) : IProgress<TrainingProgress>
