@@ -1,5 +1,5 @@
 #!/bin/bash
-# Text for training projections, without what is evaluated on: $WORK/projection-text/*.txt and projection-text.npy.
+# Text for training projections, without what is evaluated on: $WORK/projection-text.txt and projection-text.npy.
 # HELDOUT: files whose lines must not be trained on (held-out text, prompts' filler), separated by spaces.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)

@@ -1,4 +1,5 @@
-"""Shards without the lines of held-out files, as text for `ann train` and as tokens: projection_text.py HELDOUT_FILE..."""
+"""Long documents without the lines of held-out files, as text for `ann train` and as tokens for train_direction.py:
+projection_text.py HELDOUT_FILE..."""
 import glob
 import json
 import os
@@ -9,7 +10,6 @@ import numpy as np
 import tokenizer
 
 W = os.environ.get("WORK", "work")
-os.makedirs(f"{W}/projection-text", exist_ok=True)
 held = set()
 
 
@@ -35,14 +35,14 @@ for path in sorted(glob.glob(f"{W}/corpus/shards/s*.txt")):
         else:
             kept.append("\n".join(line for line in lines if line.strip() not in held))
     documents += kept
-    with open(f"{W}/projection-text/{os.path.basename(path)}", "w", encoding="utf-8") as f:
-        f.write("\n\n".join(kept))
 
 random.Random(5).shuffle(documents)
 encoder = tokenizer.Tok(f"{W}/tokenizer")
 tokens = []
-for document in documents:
-    if len(document) >= 18000 and len(tokens) < 9_000_000:
-        tokens += encoder.encode(document[:60000]) + [encoder.eot]
+with open(f"{W}/projection-text.txt", "w", encoding="utf-8") as text:
+    for document in documents:
+        if len(document) >= 18000 and len(tokens) < 9_000_000:
+            tokens += encoder.encode(document[:60000]) + [encoder.eot]
+            text.write(document[:60000] + "\n\n")
 np.save(f"{W}/projection-text.npy", np.array(tokens, np.int16))
 print("documents", len(documents), "dropped", dropped, "tokens", len(tokens))
