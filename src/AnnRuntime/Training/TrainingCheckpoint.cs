@@ -25,7 +25,7 @@ internal static class TrainingCheckpoint
     /// <summary>Reads a checkpoint into a trainer of the same options.</summary>
     /// <returns>What it says.</returns>
     /// <exception cref="TensorFileException">It is not a checkpoint, or is damaged.</exception>
-    /// <exception cref="ArgumentException">It was made with other options or another text.</exception>
+    /// <exception cref="ArgumentException">It was made with other options, another text or another model.</exception>
     public static TrainingState Read(string path, ProjectionTrainer trainer, string textHash)
     {
         using SafetensorsFile file = SafetensorsFile.Open(path);
@@ -47,9 +47,18 @@ internal static class TrainingCheckpoint
             throw new ArgumentException($"{path} was made with another text: SHA-256 {state.TextHash}, now {textHash}.");
         }
 
-        trainer.SetState(state.Step, name => file.Tensors.TryGetValue(name, out SafetensorsTensor? tensor)
-            ? file.ReadTensor(tensor)
-            : throw new TensorFileException(path, -1, $"tensor {name} is missing"));
+        long expected = (long)trainer.Options.SearchLength * trainer.EmbeddingLength;
+        trainer.SetState(state.Step, name =>
+        {
+            float[] values = file.Tensors.TryGetValue(name, out SafetensorsTensor? tensor)
+                ? file.ReadTensor(tensor)
+                : throw new TensorFileException(path, -1, $"tensor {name} is missing");
+            return values.LongLength == expected
+                ? values
+                : throw new ArgumentException(
+                    $"{path} was made for another model: tensor {name} has {values.LongLength} values, expected "
+                        + $"{trainer.Options.SearchLength} x {trainer.EmbeddingLength}.");
+        });
         return state;
     }
 

@@ -188,15 +188,7 @@ public sealed class TrainingTests : IDisposable
     [Fact]
     public void A_model_of_another_architecture_trains_too()
     {
-        string path = _folder["llama.gguf"];
-        SyntheticShape tiny = SyntheticShape.Of("tiny");
-        ModelFiles.Synth(path, new SyntheticOptions
-        {
-            Shape = tiny with { Name = "tiny-llama", Architecture = "llama", TiedEmbeddings = false, RopeFrequencyBase = 5e5f },
-            Type = TensorType.Q4_0,
-            AnnLayers = "none",
-        });
-        using AnnModel model = AnnModel.Load(path);
+        using AnnModel model = AnnModel.Load(WriteLlama());
         Assert.False(model.Info.HasSearch);
         using var trainer = new ProjectionTrainer(model, Small with { Layers = null, WindowLength = 256, Queries = 0 });
         Assert.Equal(4, trainer.Layers.Count);
@@ -214,6 +206,40 @@ public sealed class TrainingTests : IDisposable
         double after = trainer.Evaluate(tokens, 64).Average();
         Assert.True(after > before, $"the mass kept went from {before} to {after}");
         Assert.InRange(after, 0.25, 1.0);
+    }
+
+    [Fact]
+    public void A_checkpoint_of_another_model_is_refused_and_stays()
+    {
+        TrainingOptions options = Small with { Layers = [1, 3] };
+        string checkpoint = _folder["checkpoint.safetensors"];
+        using (AnnModel model = AnnModel.Load(_base))
+        {
+            using var stop = new CancellationTokenSource();
+            Assert.Throws<OperationCanceledException>(() => TrainingRun.Run(
+                model, TrainingText.Read(model, [_text]), options, _folder["p.safetensors"], checkpoint, false, new Stop(stop, 2), stop.Token));
+        }
+
+        byte[] before = File.ReadAllBytes(checkpoint);
+        using AnnModel other = AnnModel.Load(WriteLlama());
+        TrainingText text = TrainingText.Read(other, [_text]);
+        ArgumentException refused = Assert.Throws<ArgumentException>(() => TrainingRun.Run(
+            other, text, options, _folder["p.safetensors"], checkpoint, resume: true));
+        Assert.Contains("made for another model", refused.Message, StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllBytes(checkpoint));
+    }
+
+    private string WriteLlama()
+    {
+        string path = _folder["llama.gguf"];
+        SyntheticShape tiny = SyntheticShape.Of("tiny");
+        ModelFiles.Synth(path, new SyntheticOptions
+        {
+            Shape = tiny with { Name = "tiny-llama", Architecture = "llama", TiedEmbeddings = false, RopeFrequencyBase = 5e5f },
+            Type = TensorType.Q4_0,
+            AnnLayers = "none",
+        });
+        return path;
     }
 
     private sealed class Stop(CancellationTokenSource source, int step) : IProgress<TrainingProgress>
