@@ -1,9 +1,8 @@
 // The objective as a ggml graph, for any ggml backend that has its operations: CUDA, HIP, the CPU.
 //
-// One graph for a block of queries, gradients written out as products (ggml's own autograd knows neither top-k nor the
-// rotation's partner of a mask). What grows with queries x cells lives for a block only: a block is as large as
-// `block_bytes` allows. Equal to layer_objective within rounding (tests/native/train/test-graph-objective.cpp);
-// CUDA multiplies f32 matrices in TF32.
+// One graph for a block of queries, its gradients written out as products: ggml's autograd knows few of these operations.
+// What grows with queries x cells lives for a block only; a block is as large as `block_bytes` allows. Equal to
+// layer_objective within rounding (tests/native/train/test-graph-objective.cpp); CUDA multiplies f32 matrices in TF32.
 #pragma once
 
 #include "objective.h"
