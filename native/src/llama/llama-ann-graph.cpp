@@ -15,9 +15,10 @@ const llama_kv_cache_ann_context * ann_context(const llm_graph_context & g) {
     return dynamic_cast<const llama_kv_cache_ann_context *>(g.mctx);
 }
 
-// Must depend on nothing but what a reused graph keeps: the ubatch's shape, n_kv and the parameters.
-bool ann_is_sparse(const llama_ann_params & params, const llama_ubatch & ubatch, const llama_cparams & cparams, uint32_t n_kv) {
-    if (params.mode == LLAMA_ANN_MODE_DENSE || !cparams.causal_attn || (int64_t) n_kv < params.min_context) {
+// Asked again before a graph is reused.
+bool ann_is_sparse(const llama_kv_cache_ann_context & mctx, const llama_ubatch & ubatch, const llama_cparams & cparams) {
+    const auto & params = mctx.get_cache()->get_params();
+    if (params.mode == LLAMA_ANN_MODE_DENSE || !cparams.causal_attn || (int64_t) mctx.get_n_used(ubatch) < params.min_context) {
         return false;
     }
     return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);
@@ -115,7 +116,7 @@ bool llm_graph_input_ann::can_reuse(const llm_graph_params & params) {
     mctx = static_cast<const llama_kv_cache_ann_context *>(params.mctx);
     // the shapes follow from the ubatch and from n_kv, which other inputs compare
     return generation == mctx->get_cache()->get_generation() &&
-        sparse == ann_is_sparse(mctx->get_cache()->get_params(), params.ubatch, params.cparams, mctx->get_n_kv()) &&
+        sparse == ann_is_sparse(*mctx, params.ubatch, params.cparams) &&
         (ranges != nullptr) == (ann_may_have_ranges(mctx, params.ubatch, params.cparams, params.hparams) && ann_find_ranges(mctx, params.ubatch, nullptr));
 }
 
@@ -128,7 +129,7 @@ llm_graph_input_ann * ann_input(const llm_graph_context & g, const llama_kv_cach
     const auto * kv = mctx->get_cache();
     const auto & params = kv->get_params();
     auto inp = std::make_unique<llm_graph_input_ann>(mctx);
-    inp->sparse = ann_is_sparse(params, g.ubatch, g.cparams, mctx->get_n_kv());
+    inp->sparse = ann_is_sparse(*mctx, g.ubatch, g.cparams);
     if (kv->get_model().n_rot > 0) {
         inp->pos = ggml_new_tensor_1d(g.ctx0, GGML_TYPE_I32, g.n_tokens);
         ggml_set_input(inp->pos);

@@ -32,7 +32,7 @@ struct llama_ann_params {
     int32_t n_window = 0;
 
     bool    prefill_dense = false; // ubatches of more than one token per sequence attend to all cells
-    int32_t min_context   = 0;     // dense while the cache (padded) holds fewer cells
+    int32_t min_context   = 0;     // dense while the cache holds fewer cells
 
     llama_ann_selector selector = LLAMA_ANN_SELECTOR_LEARNED;
     int32_t seed     = 0;          // of selectors with random parts

@@ -554,3 +554,14 @@ bool llama_kv_cache_ann_context::apply() {
     }
     return ctx_twin->apply() && res;
 }
+
+uint32_t llama_kv_cache_ann_context::get_n_used(const llama_ubatch & ubatch) const {
+    if (sinfos.empty()) {
+        return get_n_kv(); // a graph that memory is reserved for: the largest
+    }
+    uint32_t res = 0;
+    for (uint32_t s = 0; s < ubatch.n_seqs_unq; ++s) {
+        res = std::max(res, kv->get_cells(ubatch.seq_id_unq[s]).used_max_p1());
+    }
+    return res;
+}

@@ -124,6 +124,9 @@ public:
     bool has_sinfo() const { return i_cur < sinfos.size(); } // false: the graph of an empty batch, for its size only
     const llama_kv_cache::slot_info & get_sinfo() const { return sinfos.at(i_cur); }
 
+    // cells up to the last used one, of the streams that a ubatch touches; n_kv is this, padded
+    uint32_t get_n_used(const llama_ubatch & ubatch) const;
+
 private:
     llama_kv_cache_ann * kv = nullptr;
 
