@@ -18,7 +18,5 @@ for depth in "${depths[@]}"; do
     n=32 r=5 ubatch=512
     [ "$depth" -lt 16384 ] || n=8 r=3
     [ "$depth" -lt 65536 ] || n=4 r=3 ubatch=32
-    for reserved in 4 0; do
-        bench_beside_stock "$reserved" -p 0 -n "$n" -r "$r" -d "$depth" --ubatch "$ubatch"
-    done
+    bench_beside_stock -p 0 -n "$n" -r "$r" -d "$depth" --ubatch "$ubatch"
 done

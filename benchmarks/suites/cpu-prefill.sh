@@ -15,7 +15,5 @@ for depth in "${depths[@]}"; do
     n=512 r=3
     [ "$depth" -lt 16384 ] || r=2
     [ "$depth" -lt 65536 ] || n=64 r=2
-    for reserved in 4 0; do
-        bench_beside_stock "$reserved" -p "$n" -n 0 -r "$r" -d "$depth" --ubatch "$n" --no-warmup
-    done
+    bench_beside_stock -p "$n" -n 0 -r "$r" -d "$depth" --ubatch "$n" --no-warmup
 done

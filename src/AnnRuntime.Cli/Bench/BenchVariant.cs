@@ -9,6 +9,6 @@ internal sealed record BenchVariant(
     Func<int, long> EstimateBytes,
     Func<int, CancellationToken, IBenchTarget> Open)
 {
-    /// <summary>Unique in a run.</summary>
+    /// <summary>In messages.</summary>
     public string Name => Row.Mode;
 }

@@ -11,11 +11,16 @@ internal static class BenchVariants
         [("stock fa0 f16", 0, CacheType.F16), ("stock fa1 f16", 1, CacheType.F16), ("stock fa1 q8_0", 1, CacheType.Q8_0)];
 
     /// <summary>Variants of the model itself.</summary>
+    /// <remarks>
+    /// <paramref name="reserve"/>: numbers of layers that do not search, each a variant of every search; null: the file's.
+    /// </remarks>
+    /// <exception cref="ArgumentException">More layers reserved than the model has, or no layer is left to search.</exception>
     public static IEnumerable<BenchVariant> Ours(
-        AnnModel model, BenchRow shared, IEnumerable<RecallVariant> searches, Func<SearchOptions, ContextOptions> create)
+        AnnModel model, BenchRow shared, IEnumerable<RecallVariant> searches, IReadOnlyList<int>? reserve,
+        Func<SearchOptions, ContextOptions> create)
     {
         BenchRow row = WithModel(shared, model, BenchMachine.Shorten(model.Path)) with { ProjectionSha256 = HashProjections(model.Path) };
-        foreach (RecallVariant search in searches)
+        foreach (RecallVariant search in searches.SelectMany(search => Reserving(model, search, reserve)))
         {
             ContextOptions options = create(search.Search);
             ContextOptions Sized(int cells) => options with { ContextLength = cells };
@@ -81,6 +86,22 @@ internal static class BenchVariants
                     },
                     cancellationToken));
         }
+    }
+
+    private static IEnumerable<RecallVariant> Reserving(AnnModel model, RecallVariant search, IReadOnlyList<int>? reserve)
+    {
+        if (reserve is null || search.Search.Mode is SearchMode.Dense or SearchMode.Off)
+        {
+            return [search];
+        }
+
+        return reserve.Select(n =>
+        {
+            int[] layers = [.. LayerList.Parse($"reserve:{n}", model.Info.Layers).Intersect(model.SearchedLayers)];
+            return layers.Length > 0
+                ? search with { Search = search.Search with { Layers = layers } }
+                : throw new ArgumentException($"--reserve {n} leaves none of the model's {model.SearchedLayers.Count} searched layers.");
+        });
     }
 
     private static BenchRow WithModel(BenchRow row, AnnModel model, string name) => row with

@@ -23,6 +23,8 @@ internal static class BenchCommand
         Option<string[]> modes = Make.Choices(
             "--modes", "dense: full attention. exact: exact search.", ["dense", "exact"], ["dense", "exact"]);
         Option<IReadOnlyList<int>?> topK = Make.Integers("--top-k", "K of the mode exact, each is a variant. Default: the file's.", 1);
+        Option<IReadOnlyList<int>?> reserve = Make.Integers(
+            "--reserve", "Layers that do not search in the modes that do, spread evenly; each is a variant. Default: the file's.", 0);
         Option<bool> stock = new("--stock")
         {
             Description = "Times the unpatched library too: f16 K/V without and with flash attention, q8_0 K/V with it.",
@@ -44,7 +46,7 @@ internal static class BenchCommand
             "bench", "Times prompts (pp) and generation (tg) at depths; the repetitions of all variants alternate.");
         model.AddTo(command);
         Option[] own =
-            [prompts, generations, depths, repetitions, cold, fill, modes, topK, stock, stockModel, format, record];
+            [prompts, generations, depths, repetitions, cold, fill, modes, topK, reserve, stock, stockModel, format, record];
         Array.ForEach(own, command.Options.Add);
         search.AddTo(command, withMode: false);
         context.AddTo(command, withLength: false);
@@ -81,7 +83,8 @@ internal static class BenchCommand
             List<BenchVariant> variants =
             [
                 .. BenchVariants.Ours(
-                    loaded, row, RecallVariant.From(parse.GetValue(modes)!, parse.GetValue(topK), search.Read(parse)), Options),
+                    loaded, row, RecallVariant.From(parse.GetValue(modes)!, parse.GetValue(topK), search.Read(parse)),
+                    parse.GetValue(reserve), Options),
             ];
             if (peer is not null)
             {
