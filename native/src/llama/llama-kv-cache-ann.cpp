@@ -556,7 +556,7 @@ bool llama_kv_cache_ann_context::apply() {
 }
 
 uint32_t llama_kv_cache_ann_context::get_n_used(const llama_ubatch & ubatch) const {
-    if (sinfos.empty()) {
+    if (!has_sinfo()) {
         return get_n_kv(); // a graph that memory is reserved for: the largest
     }
     uint32_t res = 0;
