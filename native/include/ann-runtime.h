@@ -349,6 +349,8 @@ typedef struct ann_layer_stats {
     double   recall_index_sum;   // over measured queries: candidates found by the index against exact search
     uint64_t search_ns;
     uint64_t attention_ns;
+    uint64_t n_scored;           // search keys that the searching queries were compared with, summed: by exact search all that
+                                 // are visible, by an index those that it met. Also with other selectors: what is visible
 } ann_layer_stats;
 
 typedef struct ann_context_stats {

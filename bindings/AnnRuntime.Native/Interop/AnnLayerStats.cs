@@ -20,4 +20,5 @@ internal struct AnnLayerStats
     public double RecallIndexSum;
     public ulong SearchNs;
     public ulong AttentionNs;
+    public ulong NScored;
 }

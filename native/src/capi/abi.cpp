@@ -64,6 +64,7 @@ std::string describe() {
     STRUCT(ann_layer_stats)
         FIELD(struct_size) FIELD(layer) FIELD(searched) FIELD(reserved_) FIELD(n_query) FIELD(n_dense) FIELD(n_visible) FIELD(n_attended)
         FIELD(n_measured) FIELD(mass_sum) FIELD(recall_teacher_sum) FIELD(recall_index_sum) FIELD(search_ns) FIELD(attention_ns)
+        FIELD(n_scored)
     END
     STRUCT(ann_context_stats)
         FIELD(struct_size) FIELD(n_layer) FIELD(n_decode) FIELD(n_tokens) FIELD(decode_ns) FIELD(search_ns) FIELD(attention_ns) FIELD(other_ns)

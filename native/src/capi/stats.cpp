@@ -165,6 +165,7 @@ ann_status ann_context_get_layer_stats(ann_context * context, int32_t layer, ann
         const llama_ann_index_stats index = llama_ann_get_index_stats(c.ctx, layer);
         // exact search is its own reference, also of the queries that an index did not answer
         res.recall_index_sum   = (double) sums.n_measured - (double) index.n_measured + index.recall_sum;
+        res.n_scored           = res.n_visible - std::min(res.n_visible, index.n_visible) + index.n_scored;
         res.search_ns          = sums.search_ns;
         res.attention_ns       = sums.attention_ns;
         write_struct(stats, res, "stats");

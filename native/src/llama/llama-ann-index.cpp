@@ -69,6 +69,7 @@ llama_ann_index::llama_ann_index(const llama_kv_cache & twin, const llama_ann_pa
             l->sets.emplace_back(ann_rows(keys, s), p);
         }
         l->scratch.resize((size_t) n_shards);
+        l->n_scored.resize((size_t) n_shards);
         layers[(int32_t) il] = std::move(l);
     }
     known.assign(twin.get_n_stream(), cell_bits((int32_t) twin.get_size()));
@@ -227,6 +228,7 @@ void llama_ann_index::search_shard(layer & l, const ggml_tensor * dst, int shard
     for (int64_t s = 0; s < q->ne[3]; ++s) {
         auto & set = l.sets[(size_t) (s0 + s)];
         set.insert_pending(shard, N_INSERT + (int32_t) q->ne[1], l.scratch[(size_t) shard]);
+        const int64_t n_before = l.scratch[(size_t) shard].counters.n_scored;
         for (int64_t t = 0; t < q->ne[1]; ++t) {
             const int64_t    row    = s*q->ne[1] + t;
             const uint64_t * words  = ann_row<uint64_t>(visible, row);
@@ -237,9 +239,11 @@ void llama_ann_index::search_shard(layer & l, const ggml_tensor * dst, int shard
             }
             auto & part = l.parts[(size_t) (row*l.owner->n_shards + shard)];
             part.clear();
+            l.n_visible += shard == 0 ? (uint64_t) n_visible : 0;
             set.search_shard(shard, { ann_row<float>(q, row), (int) dst->ne[0], l.owner->ef_search,
                 cell_filter::bits(words, (int32_t) k->ne[1], n_visible) }, l.scratch[(size_t) shard], part);
         }
+        l.n_scored[(size_t) shard] += (uint64_t) (l.scratch[(size_t) shard].counters.n_scored - n_before);
     }
 }
 
@@ -344,8 +348,11 @@ llama_ann_index_stats llama_ann_index::stats(int32_t il) const {
         res.insert_ns  += (uint64_t) s.total.insert_ns;
         res.bytes      += (uint64_t) s.total.memory_bytes;
     }
+    for (uint64_t n : it->second->n_scored) {
+        res.n_scored += n;
+    }
+    res.n_visible = it->second->n_visible;
     for (const auto & scratch : it->second->scratch) {
-        res.n_scored  += (uint64_t) scratch.counters.n_scored;
         res.n_exact   += (uint64_t) scratch.counters.n_exact;
         res.search_ns += (uint64_t) scratch.counters.search_ns;
     }
@@ -359,6 +366,8 @@ void llama_ann_index::reset_stats() {
         for (auto & scratch : l->scratch) {
             scratch.counters = {};
         }
+        std::fill(l->n_scored.begin(), l->n_scored.end(), 0);
+        l->n_visible  = 0;
         l->n_measured = 0;
         l->recall     = 0;
     }

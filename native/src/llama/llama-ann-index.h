@@ -73,6 +73,9 @@ private:
         std::vector<std::vector<ann_idx::scored_cell>> parts;  // [n_queries][n_shards]
         std::atomic<int>                              n_done { 0 };
 
+        std::vector<uint64_t> n_scored; // [n_shards], by searches; insertions compare keys too
+        uint64_t n_visible = 0;         // to the queries of these searches
+
         // recall_index, sampled while statistics measure
         uint64_t n_measured = 0;
         double   recall     = 0;

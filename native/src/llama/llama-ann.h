@@ -57,7 +57,8 @@ struct llama_ann_index_stats {
     uint64_t n_pending  = 0; // cells that are scanned until they are
     uint64_t n_inserted = 0; // ever
     uint64_t insert_ns  = 0; // of threads, summed
-    uint64_t n_scored   = 0; // search keys compared
+    uint64_t n_scored   = 0; // search keys compared by searches
+    uint64_t n_visible  = 0; // cells visible to the queries of these searches
     uint64_t n_exact    = 0; // searches of a shard that scanned instead
     uint64_t search_ns  = 0; // of threads, summed
     uint64_t bytes      = 0;

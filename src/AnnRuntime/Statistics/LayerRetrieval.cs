@@ -23,6 +23,12 @@ public sealed record LayerRetrieval
     /// <summary>Mean cells that a searching query attended to; null when none searched.</summary>
     public required double? Attended { get; init; }
 
+    /// <summary>
+    /// Mean search keys that a searching query was compared with: all visible ones by exact search, those that it met by an
+    /// index; null when none searched.
+    /// </summary>
+    public required double? Scored { get; init; }
+
     /// <summary>Queries whose mass and recall were measured.</summary>
     public required long Measured { get; init; }
 
@@ -49,6 +55,7 @@ public sealed record LayerRetrieval
         DenseQueries = (long)native.NDense,
         Visible = Mean(native.NVisible, native.NQuery),
         Attended = Mean(native.NAttended, native.NQuery),
+        Scored = Mean(native.NScored, native.NQuery),
         Measured = (long)native.NMeasured,
         Mass = Mean(native.MassSum, native.NMeasured),
         TeacherRecall = Mean(native.RecallTeacherSum, native.NMeasured),

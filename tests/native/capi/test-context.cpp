@@ -314,6 +314,7 @@ TEST("statistics: counts, time, mass, candidates") {
     CHECK_EQ(s.n_query, 4u);
     CHECK_EQ(s.n_visible, 1001u + 1002u + 1003u + 1004u);
     CHECK_EQ(s.n_attended, 4u*128u);
+    CHECK_EQ(s.n_scored, s.n_visible); // exact search compares with all of them
     CHECK_EQ(s.n_measured, 2u); // every second decode
     CHECK(s.mass_sum > 0.5 && s.mass_sum <= 2.0);
     CHECK(s.search_ns > 0 && s.attention_ns > 0);
