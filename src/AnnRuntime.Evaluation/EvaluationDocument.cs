@@ -5,7 +5,7 @@ namespace AnnRuntime.Evaluation;
 /// <summary>What one verb of <c>ann eval</c> measured; parts that it does not measure are null.</summary>
 public sealed record EvaluationDocument
 {
-    /// <summary>ppl, sweep, layers, coverage, paired, kld, dynamic or tasks.</summary>
+    /// <summary>ppl, sweep, layers, coverage, paired, kld, dynamic, scaling or tasks.</summary>
     public required string Verb { get; init; }
 
     /// <summary>File name of the model.</summary>
@@ -14,6 +14,8 @@ public sealed record EvaluationDocument
     /// <summary>Its size.</summary>
     public required long ModelBytes { get; init; }
 
+    /// <summary>File name of the model that it is compared with; null without one.</summary>
+    public string? Against { get; init; }
 
     /// <summary>File name of the text; null for tasks.</summary>
     public string? Text { get; init; }
@@ -23,6 +25,15 @@ public sealed record EvaluationDocument
 
     /// <summary>Windows; null for tasks.</summary>
     public int? Windows { get; init; }
+
+    /// <summary>Last tokens of a window that came one by one and were the only targets; null: all are targets.</summary>
+    public int? Generated { get; init; }
+
+    /// <summary>Segments of packed documents in all windows, none of which sees another; null: plain windows.</summary>
+    public int? Documents { get; init; }
+
+    /// <summary>Processor and threads: what times depend on.</summary>
+    public string? Machine { get; init; }
 
     /// <summary>The day, UTC.</summary>
     public required string Date { get; init; }
@@ -50,6 +61,9 @@ public sealed record EvaluationDocument
 
     /// <summary>Cost by formula, 4K to 4M cells.</summary>
     public IReadOnlyList<SelectorCost>? Costs { get; init; }
+
+    /// <summary>Cost as measured, in caches of random contents.</summary>
+    public IReadOnlyList<ScalingPoint>? Scaling { get; init; }
 
     /// <summary>Long-context tasks.</summary>
     public IReadOnlyList<TaskScore>? Tasks { get; init; }

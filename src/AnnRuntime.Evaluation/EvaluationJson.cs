@@ -12,6 +12,7 @@ namespace AnnRuntime.Evaluation;
 [JsonSerializable(typeof(EvaluationDocument))]
 [JsonSerializable(typeof(JournalHeader))]
 [JsonSerializable(typeof(JournalLine))]
+[JsonSerializable(typeof(TaskJournalLine))]
 internal sealed partial class EvaluationJson : JsonSerializerContext
 {
     /// <summary>Indented.</summary>

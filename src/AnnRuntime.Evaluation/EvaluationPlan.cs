@@ -33,9 +33,26 @@ public sealed record EvaluationPlan
     /// <summary>Tokens of one decode. Default 512; 1 computes as generation does, token by token.</summary>
     public int Chunk { get; init; } = 512;
 
+    /// <summary>
+    /// The last tokens of a window that come one by one, as generation computes; what is before them is their prompt, in
+    /// chunks, and no target. Default 0: all tokens come in chunks, and all are targets.
+    /// </summary>
+    public int Generated { get; init; }
+
     /// <summary>Whether the context keeps search keys: false for a model without projections.</summary>
     internal bool HasSearch { get; init; } = true;
 
+    /// <summary>First token that is computed by itself and whose successor is a target.</summary>
+    internal int GeneratedFrom => Generated > 0 ? Windows.Length - Generated : 0;
+
     /// <summary>What beside variant and window decides a result.</summary>
-    internal string Key => $"measure={Measure} trajectory={(DenseTrajectory ? "dense" : "own")} from={MeasuredFrom} time={Time} compare={Compare} chunk={Chunk}";
+    internal string Key =>
+        $"measure={Measure} trajectory={(DenseTrajectory ? "dense" : "own")} from={MeasuredFrom} time={Time} compare={Compare} "
+        + $"chunk={Chunk} generated={Generated} cache={Context.KeyType}/{Context.ValueType}/{Context.SearchKeyType} flash={Context.FlashAttention}";
+
+    /// <summary>Tokens of the decode that begins at a token.</summary>
+    internal int Step(int from) =>
+        Generated == 0 ? Math.Min(Chunk, Windows.Length - from)
+        : from < GeneratedFrom ? Math.Min(Chunk, GeneratedFrom - from)
+        : 1;
 }

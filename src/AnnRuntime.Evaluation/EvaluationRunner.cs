@@ -3,6 +3,9 @@ namespace AnnRuntime.Evaluation;
 /// <summary>Computes the windows of a plan that a journal does not hold yet.</summary>
 public static class EvaluationRunner
 {
+    // llama_ann_index::max_queries: more are a prompt
+    private const int IndexQueries = 4;
+
     /// <summary>Runs the plan on threads of the pool.</summary>
     /// <param name="model">The model.</param>
     /// <param name="plan">Variants, windows, what is measured.</param>
@@ -10,7 +13,9 @@ public static class EvaluationRunner
     /// <param name="progress">Told the share done of what was left to do, 0..1.</param>
     /// <param name="cancellationToken">Stops at the next node of a graph; finished windows stay in the journal.</param>
     /// <returns>Results in the order of variants, then windows.</returns>
-    /// <exception cref="ArgumentException">A variant needs projections that the model does not have, or K is above the window.</exception>
+    /// <exception cref="ArgumentException">
+    /// A variant needs projections that the model does not have, its K is above the window, or its index would not be used.
+    /// </exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
     public static Task<IReadOnlyList<WindowResult>> RunAsync(
         AnnModel model, EvaluationPlan plan, EvaluationJournal journal, Action<double>? progress = null,
@@ -36,6 +41,13 @@ public static class EvaluationRunner
                     + "Only the variant dense works with it.");
             }
 
+            if (variant.Search.Mode == SearchMode.Hnsw && plan.Generated == 0 && plan.Chunk > IndexQueries)
+            {
+                throw new ArgumentException(
+                    $"The variant '{variant.Name}' would never use its index: prompts search exactly, and chunks of {plan.Chunk} tokens are "
+                    + $"prompts. Let tokens come one by one (--decode N), or in chunks of 1 to {IndexQueries} (--chunk).");
+            }
+
             if (variant.Search.TopK > plan.Windows.Length)
             {
                 throw new ArgumentException(
@@ -48,6 +60,12 @@ public static class EvaluationRunner
                     $"The variant '{variant.Name}' names layer {unknown}, which has no search projections; "
                     + $"these have: {string.Join(", ", model.SearchedLayers)}.");
             }
+        }
+
+        if (plan.Generated < 0 || plan.Generated >= plan.Windows.Length - 1)
+        {
+            throw new ArgumentException(
+                $"{plan.Generated} tokens of a window come one by one; it must be 0 to {plan.Windows.Length - 2}, so that a prompt is before them.");
         }
 
         if (plan.MeasuredFrom % plan.Chunk != 0)
@@ -100,6 +118,7 @@ public static class EvaluationRunner
     private static AnnContext Create(AnnModel model, EvaluationPlan plan) => model.CreateContext(plan.Context with
     {
         ContextLength = plan.Windows.Length,
+        MaxSequences = plan.Windows.MostSegments,
         BatchSize = Math.Max(plan.Chunk, 32),
         UbatchSize = Math.Clamp(plan.Context.UbatchSize, 1, Math.Max(plan.Chunk, 32)),
         Search = new SearchOptions { Mode = plan.HasSearch ? SearchMode.Dense : SearchMode.Off },

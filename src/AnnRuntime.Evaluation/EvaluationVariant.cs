@@ -12,16 +12,16 @@ public sealed record EvaluationVariant(string Name, SearchOptions Search)
 
     /// <summary>Names that <see cref="Parse"/> knows, besides dense.</summary>
     public static IReadOnlyList<string> Selectors { get; } =
-        ["exact", .. Enum.GetNames<CellSelector>().Skip(1).Select(name => name.ToLowerInvariant())];
+        ["exact", "hnsw", .. Enum.GetNames<CellSelector>().Skip(1).Select(name => name.ToLowerInvariant())];
 
     /// <summary>Whether it is full attention.</summary>
     public bool IsDense => Search.Mode == SearchMode.Dense;
 
     /// <summary>Makes the variant of a text: <c>dense</c>, or a selector with its K, <c>exact:128</c>.</summary>
-    /// <param name="text">dense, exact (the learned search), oracle, pages, recent, bigbird, lsh or random, and :K.</param>
+    /// <param name="text">dense, exact (the learned search), hnsw (the same by an index), oracle, pages, recent, bigbird, lsh or random, and :K.</param>
     /// <param name="model">Its values stand in for K, sinks and window where none are given.</param>
     /// <param name="shared">Sinks, window, layers, seed of every variant.</param>
-    /// <exception cref="ArgumentException">No such selector, or K is no number of at least 1.</exception>
+    /// <exception cref="ArgumentException">No such selector, K is no number of at least 1, or the model has no search projections.</exception>
     public static EvaluationVariant Parse(string text, ModelInfo model, SearchOptions shared)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -57,11 +57,18 @@ public sealed record EvaluationVariant(string Name, SearchOptions Search)
     /// <param name="selector">One of <see cref="Selectors"/>.</param>
     /// <param name="k">At least 1.</param>
     /// <param name="model">Sinks and window where <paramref name="shared"/> has none.</param>
-    /// <param name="shared">Sinks, window, layers, seed.</param>
+    /// <param name="shared">Sinks, window, layers, seed, breadth of the index's search.</param>
+    /// <exception cref="ArgumentException">The model has no search projections.</exception>
     public static EvaluationVariant Create(string selector, int k, ModelInfo model, SearchOptions shared)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(shared);
+        if (!model.HasSearch)
+        {
+            throw new ArgumentException(
+                $"The variant '{selector}' searches, but the model has no search projections. Only the variant dense works with it.");
+        }
+
         int sinks = shared.Sinks ?? model.Sinks;
         int window = shared.Window ?? model.Window;
         if (sinks + window > k)
@@ -70,10 +77,11 @@ public sealed record EvaluationVariant(string Name, SearchOptions Search)
             window = Math.Min(window, k / 4);
         }
 
-        CellSelector chosen = selector == "exact" ? CellSelector.Learned : Enum.Parse<CellSelector>(selector, ignoreCase: true);
+        CellSelector chosen = selector is "exact" or "hnsw" ? CellSelector.Learned : Enum.Parse<CellSelector>(selector, ignoreCase: true);
         return new EvaluationVariant($"{selector} K={k}", shared with
         {
-            Mode = SearchMode.Exact,
+            Mode = selector == "hnsw" ? SearchMode.Hnsw : SearchMode.Exact,
+            EfSearch = selector == "hnsw" ? shared.EfSearch : null,
             Selector = chosen,
             TopK = k,
             Sinks = sinks,
@@ -87,10 +95,18 @@ public sealed record EvaluationVariant(string Name, SearchOptions Search)
     /// <param name="name">The name.</param>
     public EvaluationVariant In(IReadOnlyList<int> layers, string name) => new(name, Search with { Layers = layers });
 
+    /// <summary>dense, or one of <see cref="Selectors"/>.</summary>
+    public string SelectorName => Search.Mode switch
+    {
+        SearchMode.Dense => "dense",
+        SearchMode.Hnsw => "hnsw",
+        _ => Search.Selector == CellSelector.Learned ? "exact" : Search.Selector.ToString().ToLowerInvariant(),
+    };
+
     /// <summary>Everything that decides the figures, as text.</summary>
     public string Key => IsDense
         ? "dense"
         : string.Create(
             CultureInfo.InvariantCulture,
-            $"{Search.Selector} {Search.Mode} k={Search.TopK} sinks={Search.Sinks} window={Search.Window} prefill={Search.Prefill} min={Search.MinContext} seed={Search.Seed} frozen={Search.FrozenCells} layers={(Search.Layers is null ? "all" : string.Join('+', Search.Layers))}");
+            $"{Search.Selector} {Search.Mode} k={Search.TopK} sinks={Search.Sinks} window={Search.Window} prefill={Search.Prefill} min={Search.MinContext} seed={Search.Seed} frozen={Search.FrozenCells} layers={(Search.Layers is null ? "all" : string.Join('+', Search.Layers))}{(Search.Mode == SearchMode.Hnsw ? $" ef={Search.EfSearch}" : "")}");
 }

@@ -13,7 +13,7 @@ internal sealed class SearchArguments
         "off", "dense", "exact", "hnsw");
 
     private readonly Option<int?> _efSearch = Make.Integer(
-        "--ef-search", "With --ann hnsw: cells kept in view by a search, at least top-k. Default: 320.", 1);
+        "--ef-search", "With hnsw: cells kept in view by a search, at least top-k. Default: 320.", 1);
 
     private readonly Option<int?> _topK = Make.Integer(
         "--top-k", "Cells attended to per query and layer, sinks and window included. Default: the file's.", 1);
@@ -32,13 +32,17 @@ internal sealed class SearchArguments
     private readonly Option<IReadOnlyList<int>?> _layers = Make.Integers(
         "--layers", "Searched layers, a subset of the file's. Default: all of the file's.", 0);
 
-    /// <summary>Adds the options; a verb that compares modes leaves mode and top-k to itself.</summary>
-    public void AddTo(Command command, bool withMode = true)
+    /// <summary>Adds the options; a verb that compares modes leaves mode and top-k to itself, and may let them use an index.</summary>
+    public void AddTo(Command command, bool withMode = true, bool withIndex = true)
     {
         if (withMode)
         {
             command.Options.Add(_mode);
             command.Options.Add(_topK);
+        }
+
+        if (withIndex)
+        {
             command.Options.Add(_efSearch);
         }
 

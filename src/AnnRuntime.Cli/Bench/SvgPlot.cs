@@ -4,25 +4,29 @@ using System.Text;
 
 namespace AnnRuntime.Cli;
 
-/// <summary>A line plot as SVG, with a logarithmic x and a logarithmic or linear y. An x of 0 has a place of its own left of the smallest other x.</summary>
-internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool linear = false)
+/// <summary>A line plot as SVG, each axis logarithmic or linear. On a logarithmic x, 0 has a place of its own left of the smallest other x.</summary>
+internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool linear = false, bool linearX = false)
 {
     private const double Width = 860, Height = 480, Left = 80, Right = 250, Top = 44, Bottom = 56;
 
     private static readonly string[] Colors =
-        ["#1b6ca8", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#3f3f46", "#17a2a2", "#a0522d"];
+        ["#1b6ca8", "#d1495b", "#2e8b57", "#8e5ea2", "#e08e0b", "#3f3f46", "#17a2a2", "#a0522d", "#8a9a0b"];
 
-    private readonly List<(string Name, bool Dashed, (double X, double Y)[] Points)> _series = [];
+    private readonly List<(string Name, bool Dashed, int Color, (double X, double Y)[] Points)> _series = [];
     private readonly StringBuilder _svg = new();
     private double _xLow, _xHigh, _yLow, _yHigh;
 
     /// <summary>Adds a line; on a logarithmic y, points that are not positive are left out.</summary>
-    public void Add(string name, bool dashed, IEnumerable<(double X, double Y)> points)
+    /// <param name="name">In the legend.</param>
+    /// <param name="dashed">Dashes.</param>
+    /// <param name="points">In any order.</param>
+    /// <param name="color">Index of its color; null: the next one.</param>
+    public void Add(string name, bool dashed, IEnumerable<(double X, double Y)> points, int? color = null)
     {
         (double X, double Y)[] kept = [.. points.Where(point => (linear || point.Y > 0) && point.X >= 0).OrderBy(point => point.X)];
         if (kept.Length > 0)
         {
-            _series.Add((name, dashed, kept));
+            _series.Add((name, dashed, color ?? _series.Count, kept));
         }
     }
 
@@ -52,6 +56,12 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool l
         double smallest = positive.Length > 0 ? positive.Min() : 1;
         _xLow = xs.Contains(0) ? smallest / 4 : smallest;
         _xHigh = Math.Max(positive.Length > 0 ? positive.Max() : 1, _xLow * 2);
+        if (linearX)
+        {
+            _xLow = xs.DefaultIfEmpty(0).Min();
+            _xHigh = Math.Max(xs.DefaultIfEmpty(1).Max(), _xLow + 1);
+        }
+
         if (linear)
         {
             double step = Step(ys);
@@ -70,7 +80,7 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool l
         foreach (double value in Ticks())
         {
             Line(Left, Y(value), right, Y(value), "stroke=\"#e4e4e7\"");
-            Text(Left - 8, Y(value) + 4, value.ToString("G4", CultureInfo.InvariantCulture), "end");
+            Text(Left - 8, Y(value) + 4, Label(value), "end");
         }
 
         foreach (double x in _series.SelectMany(s => s.Points).Select(p => p.X).Distinct().Order())
@@ -94,8 +104,9 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool l
         }
 
         double first = Math.Floor(Math.Log10(_yLow));
+        int[] digits = _yHigh / _yLow > 1e4 ? [1] : [1, 2, 5];
         return Enumerable.Range(0, 30)
-            .SelectMany(i => ((int[])[1, 2, 5]).Select(digit => Math.Pow(10, first + i) * digit))
+            .SelectMany(i => digits.Select(digit => Math.Pow(10, first + i) * digit))
             .Where(value => value >= _yLow * 0.999 && value <= _yHigh * 1.001);
     }
 
@@ -109,8 +120,8 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool l
 
     private void DrawSeries(int index)
     {
-        (string name, bool dashed, (double X, double Y)[] points) = _series[index];
-        string color = Colors[index % Colors.Length];
+        (string name, bool dashed, int own, (double X, double Y)[] points) = _series[index];
+        string color = Colors[own % Colors.Length];
         string style = $"stroke=\"{color}\" stroke-width=\"2\"{(dashed ? " stroke-dasharray=\"5 4\"" : "")}";
         string path = string.Join(' ', points.Select(p => string.Create(CultureInfo.InvariantCulture, $"{X(p.X):0.#},{Y(p.Y):0.#}")));
         Write($"<polyline fill=\"none\" {style} points=\"{path}\"/>");
@@ -124,7 +135,9 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool l
         Text(start + 30, legend + 4, name, "start");
     }
 
-    private double X(double x) => Scale(x == 0 ? _xLow : x, _xLow, _xHigh, Left + 16, Width - Right - 16);
+    private double X(double x) => linearX
+        ? Left + 16 + (Width - Right - 16 - Left - 16) * (x - _xLow) / (_xHigh - _xLow)
+        : Scale(x == 0 ? _xLow : x, _xLow, _xHigh, Left + 16, Width - Right - 16);
 
     private double Y(double y) => linear
         ? Height - Bottom + (Top - Height + Bottom) * (y - _yLow) / (_yHigh - _yLow)
@@ -146,6 +159,14 @@ internal sealed class SvgPlot(string title, string xTitle, string yTitle, bool l
         double decade = Math.Pow(10, Math.Floor(Math.Log10(value)));
         return floor == value ? value : floor == decade ? 2 * decade : floor == 2 * decade ? 5 * decade : 10 * decade;
     }
+
+    private static string Label(double value) => string.Create(CultureInfo.InvariantCulture, $"{Math.Abs(value) switch
+    {
+        >= 1e9 => value / 1e9,
+        >= 1e6 => value / 1e6,
+        >= 1e5 => value / 1e3,
+        _ => value,
+    }:G4}{Math.Abs(value) switch { >= 1e9 => " G", >= 1e6 => " M", >= 1e5 => " k", _ => "" }}");
 
     private static string Cells(double x) => x >= 1 << 20 && x % (1 << 20) == 0 ? $"{x / (1 << 20):0}M"
         : x >= 1024 && x % 1024 == 0 ? $"{x / 1024:0}k"

@@ -7,7 +7,8 @@ namespace AnnRuntime.Cli.Commands;
 internal static class EvalCommand
 {
     private const string VariantHelp =
-        "dense, or a choice of cells with its K: exact:128 (the learned search), oracle:128 (largest logit of any head), "
+        "dense, or a choice of cells with its K: exact:128 (the learned search), hnsw:128 (the same by an index, where tokens come one by "
+        + "one: --decode), oracle:128 (largest logit of any head), "
         + "pages:128 (Quest), recent:128 (sinks and window), bigbird:128, lsh:128 (Reformer), random:128.";
 
     public static Command Create() => new(
@@ -20,6 +21,7 @@ internal static class EvalCommand
         Paired(),
         Divergence(),
         Dynamic(),
+        EvalScaling.Create(),
         EvalTasks.Create(VariantsOption("Who answers. Default: dense,exact.", "dense", "exact")),
         EvalReport.Create(),
     };
@@ -30,6 +32,13 @@ internal static class EvalCommand
         Func<EvalRun, ParseResult, CancellationToken, Task<EvaluationDocument>> body)
     {
         var arguments = new EvalArguments();
+        return OnText(verb, description, options, arguments, body);
+    }
+
+    private static Command OnText(
+        string verb, string description, IEnumerable<Option> options, EvalArguments arguments,
+        Func<EvalRun, ParseResult, CancellationToken, Task<EvaluationDocument>> body)
+    {
         Command command = new(verb, description);
         arguments.AddTo(command);
         foreach (Option option in options)
@@ -93,11 +102,7 @@ internal static class EvalCommand
                     Time = parse.GetValue(time),
                 };
                 IReadOnlyList<WindowResult> results = await run.RunAsync(plan, cancellationToken);
-                return run.Document() with
-                {
-                    Variants = VariantFigures.From(plan, results, run.Model.SearchedLayers),
-                    Costs = Costs(run.Model.Info),
-                };
+                return run.Document() with { Variants = VariantFigures.From(plan, results, run.Model.SearchedLayers) };
             });
     }
 
@@ -128,24 +133,25 @@ internal static class EvalCommand
     {
         Option<IReadOnlyList<string>> variants = VariantsOption(
             "The first is compared with each of the others. Default: dense,exact.", "dense", "exact");
+        Option<string?> against = new("--against")
+        {
+            Description = "Another GGUF file with the same vocabulary: every choice of --variants is compared with the same choice there.",
+            HelpName = "FILE",
+        };
+        var arguments = new EvalArguments();
         return OnText(
-            "paired", "Difference of log-likelihood between choices on the same tokens, with a bootstrap interval and a verdict.", [variants],
+            "paired", "Difference of log-likelihood between choices, or models, on the same tokens, with a bootstrap interval and a verdict.",
+            [variants, against], arguments,
             async (run, parse, cancellationToken) =>
             {
-                IReadOnlyList<EvaluationVariant> list = run.Parse(parse.GetValue(variants)!);
-                if (list.Count < 2)
+                IReadOnlyList<string> names = parse.GetValue(variants)!;
+                if (parse.GetValue(against) is { } path)
                 {
-                    throw new ArgumentException("--variants names one variant; paired needs at least two.");
+                    using EvalRun other = await arguments.OpenOtherAsync(run, path, parse, cancellationToken);
+                    return await EvalPairs.OfModelsAsync(run, other, names, cancellationToken);
                 }
 
-                EvaluationPlan plan = run.Plan(list);
-                ILookup<string, WindowResult> results = (await run.RunAsync(plan, cancellationToken)).ToLookup(result => result.Variant);
-                return run.Document() with
-                {
-                    Pairs = [.. list.Skip(1).Select(other => PairedComparison.From(
-                        list[0].Name, [.. results[list[0].Key]], other.Name, [.. results[other.Key]]))],
-                    Variants = VariantFigures.From(plan, [.. results.SelectMany(group => group)], run.Model.SearchedLayers),
-                };
+                return await EvalPairs.OfVariantsAsync(run, names, cancellationToken);
             });
     }
 
@@ -214,10 +220,4 @@ internal static class EvalCommand
 
         return variant with { Search = variant.Search with { Window = recent } };
     }
-
-    /// <summary>Costs from 4K to 4M cells at the file's K.</summary>
-    private static IReadOnlyList<SelectorCost>? Costs(ModelInfo model) => !model.HasSearch
-        ? null
-        : [.. SelectorCost.Known.SelectMany(selector => Enumerable.Range(0, 6).Select(i =>
-            SelectorCost.Of(selector, 4096L << (2 * i), model.TopK, model)))];
 }

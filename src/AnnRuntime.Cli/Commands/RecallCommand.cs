@@ -49,7 +49,7 @@ internal static class RecallCommand
         command.Options.Add(needles);
         command.Options.Add(format);
         command.Options.Add(words);
-        search.AddTo(command, withMode: false);
+        search.AddTo(command, withMode: false, withIndex: false);
         context.AddTo(command, withLength: false);
         command.Options.Add(mass);
         command.Options.Add(least);

@@ -18,6 +18,13 @@ internal sealed class EvalArguments
         Description = $"A UTF-8 text file. Default: {DefaultText}, which the embedded model was not trained on.", HelpName = "FILE",
     };
 
+    private readonly Option<string?> _documents = new("--documents")
+    {
+        Description = "Packs the documents of the text, between which lines of this content stand, one after the other into windows: "
+            + "none sees another (block-causal). Default: plain windows of the text as it is.",
+        HelpName = "LINE",
+    };
+
     private readonly Option<int> _windows = Make.Integer(
         "--windows", "Windows, from the start of the text on.", 1, int.MaxValue, 4, "-w");
 
@@ -26,22 +33,22 @@ internal sealed class EvalArguments
     private readonly Option<int> _chunk = Make.Integer(
         "--chunk", "Tokens of one decode; 1: token by token, as generation computes.", 1, 65536, 512);
 
+    private readonly Option<int> _decode = Make.Integer(
+        "--decode",
+        "The last N tokens of every window come one by one, as in generation, and are the only targets; the tokens before are their prompt. "
+        + "Default: 0, every token is a target.",
+        0, int.MaxValue, 0);
+
     private readonly Option<int> _seed = Make.Integer("--seed", "Seed of selectors with random parts.", 0, int.MaxValue, 0);
 
-    private readonly Option<string?> _out = new("--out", "-o")
-    {
-        Description = "Folder for VERB.json and the journal of finished windows. The same command with the same folder goes on "
-            + "where it was interrupted; 'eval report' makes a page of it.",
-        HelpName = "DIR",
-    };
-
-    private readonly Option<bool> _json = JsonArgument.Create();
+    private readonly EvalOutput _output = new();
 
     public void AddTo(Command command)
     {
         _model.AddTo(command);
-        Option[] own = [_text, _windows, _length, _chunk, _seed, _out, _json];
+        Option[] own = [_text, _documents, _windows, _length, _chunk, _decode, _seed];
         Array.ForEach(own, command.Options.Add);
+        _output.AddTo(command);
         _search.AddTo(command, withMode: false);
         _context.AddTo(command, withLength: false);
     }
@@ -62,20 +69,18 @@ internal sealed class EvalArguments
         AnnModel model = await _model.LoadAsync(parse, terminal, cancellationToken);
         try
         {
-            TextWindows windows = TextWindows.Read(model, text, parse.GetValue(_length), parse.GetValue(_windows));
-            string? folder = parse.GetValue(_out);
-            EvaluationJournal journal = folder is null
-                ? EvaluationJournal.InMemory()
-                : EvaluationJournal.Open(Path.Combine(folder, "windows.jsonl"), model, windows);
-            return new EvalRun(verb, model, windows, journal, terminal)
+            TextWindows windows = Read(model, text, parse);
+            string? folder = _output.Folder(parse);
+            return new EvalRun(verb, model, windows, Journal(folder, "windows.jsonl", model, windows), terminal)
             {
                 Folder = folder,
-                Json = parse.GetValue(_json),
+                Finish = document => _output.Write(parse, terminal, document),
                 TextFile = Path.GetFileName(text),
                 Command = CommandLine(parse),
                 Search = _search.Read(parse) with { Mode = SearchMode.Exact, Seed = parse.GetValue(_seed) },
                 Context = _context.Read(parse, windows.Length, new SearchOptions()),
                 Chunk = parse.GetValue(_chunk),
+                Generated = parse.GetValue(_decode),
             };
         }
         catch
@@ -84,4 +89,38 @@ internal sealed class EvalArguments
             throw;
         }
     }
+
+    /// <summary>The same text and options with another model, to compare it with the first.</summary>
+    /// <exception cref="ArgumentException">It splits the text into other tokens.</exception>
+    public async Task<EvalRun> OpenOtherAsync(EvalRun first, string path, ParseResult parse, CancellationToken cancellationToken)
+    {
+        AnnModel model = await ModelArguments.LoadAsync(path, new ModelOptions(), parse, first.Terminal, cancellationToken);
+        try
+        {
+            TextWindows windows = Read(model, parse.GetValue(_text) ?? ModelArguments.FindFile(DefaultText), parse);
+            for (int i = 0; i < windows.Count; i++)
+            {
+                if (!windows[i].Span.SequenceEqual(first.Windows[i].Span))
+                {
+                    throw new ArgumentException(
+                        $"{Path.GetFileName(path)} and {Path.GetFileName(first.Model.Path)} split the text into different tokens (window {i}); "
+                        + "only models with one vocabulary have the same targets.");
+                }
+            }
+
+            return first.Of(model, Journal(first.Folder, "windows-against.jsonl", model, windows));
+        }
+        catch
+        {
+            model.Dispose();
+            throw;
+        }
+    }
+
+    private TextWindows Read(AnnModel model, string text, ParseResult parse) =>
+        TextWindows.Read(model, text, parse.GetValue(_length), parse.GetValue(_windows), parse.GetValue(_documents));
+
+    private static EvaluationJournal Journal(string? folder, string name, AnnModel model, TextWindows windows) => folder is null
+        ? EvaluationJournal.InMemory()
+        : EvaluationJournal.Open(Path.Combine(folder, name), model, windows);
 }

@@ -1,22 +1,47 @@
+using System.CommandLine;
 using AnnRuntime.Evaluation;
 
 namespace AnnRuntime.Cli;
 
 /// <summary>Where the result of a verb of <c>eval</c> goes.</summary>
-internal static class EvalOutput
+internal sealed class EvalOutput
 {
-    /// <summary>JSON or tables on stdout, and FOLDER/VERB.json.</summary>
-    public static void Write(Terminal terminal, EvaluationDocument document, string? folder, bool json)
+    private readonly Option<string?> _folder = new("--out", "-o")
     {
-        if (folder is not null)
+        Description = "Folder for VERB.json and the journal of what is finished. The same command with the same folder goes on where it was "
+            + "interrupted; 'eval report' makes a page of the folder.",
+        HelpName = "DIR",
+    };
+
+    private readonly Option<string?> _name = new("--name")
+    {
+        Description = "Name of the file in the folder, without .json. Default: the verb.", HelpName = "NAME",
+    };
+
+    private readonly Option<bool> _json = JsonArgument.Create();
+
+    public void AddTo(Command command)
+    {
+        command.Options.Add(_folder);
+        command.Options.Add(_name);
+        command.Options.Add(_json);
+    }
+
+    /// <summary>The folder; null: nothing is kept.</summary>
+    public string? Folder(ParseResult parse) => parse.GetValue(_folder);
+
+    /// <summary>JSON or tables on stdout, and FOLDER/NAME.json.</summary>
+    public void Write(ParseResult parse, Terminal terminal, EvaluationDocument document)
+    {
+        if (Folder(parse) is { } folder)
         {
             Directory.CreateDirectory(folder);
-            string path = Path.Combine(folder, $"{document.Verb}.json");
+            string path = Path.Combine(folder, $"{parse.GetValue(_name) ?? document.Verb}.json");
             File.WriteAllText(path, document.ToJson() + "\n");
             terminal.Error.WriteLine(path);
         }
 
-        if (json)
+        if (parse.GetValue(_json))
         {
             terminal.Output.WriteLine(document.ToJson());
             return;

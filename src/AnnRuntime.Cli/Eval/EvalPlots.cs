@@ -36,15 +36,11 @@ internal static class EvalPlots
 
         if (document.Coverage is { } coverage)
         {
-            var plot = new SvgPlot("Coverage: gap against searching layers", "layers that search", "perplexity above full attention, %", linear: true);
-            foreach (IGrouping<string, CoveragePoint> order in coverage.Where(point => point.Order is not ("none" or "all")).GroupBy(point => point.Order))
-            {
-                IEnumerable<CoveragePoint> ends = coverage.Where(point => point.Order is "none" or "all");
-                plot.Add(order.Key, false, ends.Concat(order).Select(point => ((double)point.Layers.Count, point.GapPercent)));
-            }
-
-            plot.Add("Pareto front", true, coverage.Where(point => point.OnFront).Select(point => ((double)point.Layers.Count, point.GapPercent)));
-            yield return plot.Render();
+            yield return OverLayers(
+                "Coverage: perplexity gap against searching layers", "perplexity above full attention, %", coverage, point => point.GapPercent, true);
+            yield return OverLayers(
+                "Coverage: decode speed against searching layers", "tokens/s, one by one behind a full window", coverage,
+                point => point.DecodeTokensPerSecond, false);
         }
 
         if (document.Tasks is { } tasks)
@@ -58,22 +54,64 @@ internal static class EvalPlots
 
         if (document.Costs is { } costs)
         {
-            yield return Cost("Choosing: multiply-adds per query and layer, by formula", "multiply-adds", costs, cost => cost.ScoringOperations);
-            yield return Cost("Choosing and attending: bytes per query and layer, by formula", "bytes", costs, cost => cost.Bytes);
+            IReadOnlyList<ScalingPoint> measured = document.Scaling ?? [];
+            yield return Cost(
+                "Choosing: multiply-adds per query and layer", "multiply-adds", costs, cost => cost.ScoringOperations,
+                measured, point => point.ScoringOperations);
+            yield return Cost(
+                "Choosing: bytes compared per query and layer", "bytes", costs.Where(cost => cost.Selector != "full"), cost => cost.ScoringBytes,
+                measured, point => point.ScoringBytes);
+            yield return Cost("Choosing and attending: bytes per query and layer, by formula", "bytes", costs, cost => cost.Bytes, [], _ => 0);
+            if (measured.Count > 0)
+            {
+                var plot = new SvgPlot("Choosing and attending: time per query and layer, measured", "cells in the cache", "microseconds");
+                foreach (IGrouping<string, ScalingPoint> selector in measured.Where(point => point.Selector != "pages").GroupBy(point => point.Selector))
+                {
+                    plot.Add(
+                        selector.Key, selector.Key == "full",
+                        selector.Select(point => ((double)point.Cells, point.ChoiceMicroseconds + point.AttentionMicroseconds)), Color(selector.Key));
+                }
+
+                yield return plot.Render();
+            }
         }
     }
 
-    private static string OverK(
-        string title, string yTitle, IEnumerable<VariantFigures> rows, Func<VariantFigures, double?> value, bool linear)
+    private static string OverLayers(
+        string title, string yTitle, IReadOnlyList<CoveragePoint> points, Func<CoveragePoint, double> value, bool front)
     {
-        var plot = new SvgPlot(title, "K, sinks and window included", yTitle, linear);
-        foreach (IGrouping<string, VariantFigures> selector in rows.GroupBy(row => row.Selector))
+        var plot = new SvgPlot(title, "layers that search", yTitle, linear: true, linearX: true);
+        CoveragePoint[] ends = [.. points.Where(point => point.Order is "none" or "all")];
+        foreach (IGrouping<string, CoveragePoint> order in points.Except(ends).GroupBy(point => point.Order))
         {
-            plot.Add(selector.Key, false, selector.Where(row => value(row) is not null).Select(row => ((double)row.TopK!, value(row)!.Value)));
+            plot.Add(order.Key, false, ends.Concat(order).Select(point => ((double)point.Layers.Count, value(point))));
+        }
+
+        if (front)
+        {
+            plot.Add("Pareto front", true, points.Where(point => point.OnFront).Select(point => ((double)point.Layers.Count, value(point))));
         }
 
         return plot.Render();
     }
+
+    private static string OverK(
+        string title, string yTitle, IReadOnlyList<VariantFigures> rows, Func<VariantFigures, double?> value, bool linear)
+    {
+        string above = !linear && rows.Any(row => value(row) <= 0) ? " (only what is above 0)" : "";
+        var plot = new SvgPlot(title + above, "K, sinks and window included", yTitle, linear);
+        foreach (IGrouping<string, VariantFigures> selector in rows.GroupBy(row => row.Selector))
+        {
+            plot.Add(
+                selector.Key, false,
+                selector.Where(row => value(row) is not null).Select(row => ((double)row.TopK!, value(row)!.Value)), Color(selector.Key));
+        }
+
+        return plot.Render();
+    }
+
+    // a selector has one color in all plots
+    private static int Color(string selector) => SelectorCost.Known.Append(selector).Index().First(pair => pair.Item == selector).Index;
 
     private static string MassMap(IGrouping<string, VariantFigures> selector)
     {
@@ -119,12 +157,19 @@ internal static class EvalPlots
         return values.Length == 0 ? null : values.Average();
     }
 
-    private static string Cost(string title, string yTitle, IEnumerable<SelectorCost> costs, Func<SelectorCost, double> value)
+    private static string Cost(
+        string title, string yTitle, IEnumerable<SelectorCost> costs, Func<SelectorCost, double> value,
+        IEnumerable<ScalingPoint> measured, Func<ScalingPoint, double> counted)
     {
         var plot = new SvgPlot(title, "cells in the cache", yTitle);
         foreach (IGrouping<string, SelectorCost> selector in costs.GroupBy(cost => cost.Selector))
         {
-            plot.Add(selector.Key, selector.Key == "full", selector.Select(cost => ((double)cost.Cells, value(cost))));
+            plot.Add(selector.Key, false, selector.Select(cost => ((double)cost.Cells, value(cost))), Color(selector.Key));
+        }
+
+        foreach (IGrouping<string, ScalingPoint> selector in measured.GroupBy(point => point.Selector))
+        {
+            plot.Add($"{selector.Key}, counted", true, selector.Select(point => ((double)point.Cells, counted(point))), Color(selector.Key));
         }
 
         return plot.Render();

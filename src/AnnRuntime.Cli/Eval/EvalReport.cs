@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Net;
 using System.Text;
 using AnnRuntime.Evaluation;
 
@@ -8,13 +7,7 @@ namespace AnnRuntime.Cli;
 /// <summary>The verb <c>eval report</c>: one page of everything in a folder.</summary>
 internal static class EvalReport
 {
-    private static readonly string[] Order = ["ppl", "sweep", "layers", "coverage", "paired", "kld", "dynamic", "tasks"];
-
-    private const string Style =
-        "body{font:15px/1.5 sans-serif;max-width:1000px;margin:2em auto;padding:0 1em;color:#27272a}"
-        + "table{border-collapse:collapse;font-size:13px;margin:1em 0}td,th{padding:3px 10px;border-bottom:1px solid #e4e4e7;text-align:right}"
-        + "td.t,th.t{text-align:left}h2{margin-top:2em;border-bottom:1px solid #d4d4d8}p.note,p.from{color:#71717a;font-size:13px}"
-        + "code{background:#f4f4f5;padding:1px 4px}svg{max-width:100%;height:auto;display:block;margin:1em 0}.scroll{overflow-x:auto}";
+    private static readonly string[] Order = ["ppl", "sweep", "layers", "coverage", "paired", "kld", "dynamic", "scaling", "tasks"];
 
     public static Command Create()
     {
@@ -40,10 +33,17 @@ internal static class EvalReport
             throw new IOException($"The folder '{folder}' does not exist.");
         }
 
-        EvaluationDocument[] documents =
+        (string Name, EvaluationDocument Document)[] documents =
         [
-            .. Order.Select(verb => Path.Combine(folder, $"{verb}.json")).Where(File.Exists).Select(EvaluationDocument.Read),
+            .. Directory.EnumerateFiles(folder, "*.json").Where(path => Path.GetFileName(path) != "report.json")
+                .Select(path => (Name: Path.GetFileNameWithoutExtension(path), Document: EvaluationDocument.Read(path)))
+                .OrderBy(pair => Array.IndexOf(Order, pair.Document.Verb)).ThenBy(pair => pair.Name, StringComparer.Ordinal),
         ];
+        if (documents.FirstOrDefault(pair => !Order.Contains(pair.Document.Verb)) is { Name: { } unknown })
+        {
+            throw new ArgumentException($"'{unknown}.json' in '{folder}' is of no verb of eval: {string.Join(", ", Order)}.");
+        }
+
         if (documents.Length == 0)
         {
             throw new IOException($"There is no evaluation in '{folder}'; verbs of eval write one with --out {folder}.");
@@ -51,9 +51,9 @@ internal static class EvalReport
 
         (string Name, string Text)[] files =
         [
-            ("report.html", Html(documents)),
+            ("report.html", EvalPage.Render(documents)),
             ("report.md", Markdown(documents)),
-            ("report.json", "[" + string.Join(",\n", documents.Select(document => document.ToJson())) + "]\n"),
+            ("report.json", "[" + string.Join(",\n", documents.Select(pair => pair.Document.ToJson())) + "]\n"),
         ];
         foreach ((string name, string text) in files)
         {
@@ -63,53 +63,13 @@ internal static class EvalReport
         return [.. files.Select(file => Path.Combine(folder, file.Name))];
     }
 
-    private static string Html(IReadOnlyList<EvaluationDocument> documents)
+    private static string Markdown(IReadOnlyList<(string Name, EvaluationDocument Document)> documents)
     {
-        var page = new StringBuilder();
-        string title = $"Evaluation of {string.Join(", ", documents.Select(document => document.Model).Distinct())}";
-        page.Append($"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>{Escape(title)}</title><style>{Style}</style></head><body>\n");
-        page.Append($"<h1>{Escape(title)}</h1>\n");
-        foreach (EvaluationDocument document in documents)
+        var page = new StringBuilder("# Evaluation\n\n");
+        page.AppendJoin('\n', EvaluationSummary.Of(documents).Select(sentence => $"- {sentence}")).Append('\n');
+        foreach ((string name, EvaluationDocument document) in documents)
         {
-            page.Append($"<h2 id=\"{document.Verb}\">{Escape(document.Verb)}</h2>\n<p class=\"from\">{document.Date}: <code>{Escape(document.Command)}</code></p>\n");
-            foreach (string svg in EvalPlots.Of(document))
-            {
-                page.Append(svg);
-            }
-
-            foreach (EvaluationTable table in EvaluationTables.Of(document))
-            {
-                AppendTable(page, table);
-            }
-        }
-
-        return page.Append("</body></html>\n").ToString();
-    }
-
-    private static void AppendTable(StringBuilder page, EvaluationTable table)
-    {
-        string Row(string tag, IReadOnlyList<string> cells) =>
-            "<tr>" + string.Concat(cells.Select((cell, i) => $"<{tag}{(i < table.TextColumns ? " class=\"t\"" : "")}>{Escape(cell)}</{tag}>")) + "</tr>\n";
-
-        page.Append($"<h3>{Escape(table.Title)}</h3>\n<div class=\"scroll\"><table>\n").Append(Row("th", table.Columns));
-        foreach (IReadOnlyList<string> row in table.Rows)
-        {
-            page.Append(Row("td", row));
-        }
-
-        page.Append("</table></div>\n");
-        foreach (string note in table.Notes)
-        {
-            page.Append($"<p class=\"note\">{Escape(note)}</p>\n");
-        }
-    }
-
-    private static string Markdown(IReadOnlyList<EvaluationDocument> documents)
-    {
-        var page = new StringBuilder("# Evaluation\n");
-        foreach (EvaluationDocument document in documents)
-        {
-            page.Append($"\n## {document.Verb}\n\n{document.Date}: `{document.Command}`\n");
+            page.Append($"\n## {name}\n\n{document.Date}, {document.Machine}: `{document.Command}`\n");
             foreach (EvaluationTable table in EvaluationTables.Of(document))
             {
                 page.Append($"\n{table.Title}\n\n| {string.Join(" | ", table.Columns)} |\n|");
@@ -125,6 +85,4 @@ internal static class EvalReport
 
         return page.ToString();
     }
-
-    private static string Escape(string text) => WebUtility.HtmlEncode(text);
 }

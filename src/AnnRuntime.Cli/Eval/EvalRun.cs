@@ -14,7 +14,8 @@ internal sealed class EvalRun(
 
     public required string? Folder { get; init; }
 
-    public required bool Json { get; init; }
+    /// <summary>Shows the document and keeps it.</summary>
+    public required Action<EvaluationDocument> Finish { get; init; }
 
     public required string TextFile { get; init; }
 
@@ -25,6 +26,21 @@ internal sealed class EvalRun(
     public required ContextOptions Context { get; init; }
 
     public required int Chunk { get; init; }
+
+    public required int Generated { get; init; }
+
+    /// <summary>The same with another model.</summary>
+    public EvalRun Of(AnnModel other, EvaluationJournal itsJournal) => new(verb, other, windows, itsJournal, terminal)
+    {
+        Folder = Folder,
+        Finish = Finish,
+        TextFile = TextFile,
+        Command = Command,
+        Search = Search,
+        Context = Context,
+        Chunk = Chunk,
+        Generated = Generated,
+    };
 
     /// <summary>Variants of texts like exact:128.</summary>
     public IReadOnlyList<EvaluationVariant> Parse(IEnumerable<string> texts)
@@ -43,12 +59,13 @@ internal sealed class EvalRun(
         Windows = windows,
         Context = Context,
         Chunk = Chunk,
+        Generated = Generated,
     };
 
     /// <summary>Computes what the journal does not hold.</summary>
     public Task<IReadOnlyList<WindowResult>> RunAsync(EvaluationPlan plan, CancellationToken cancellationToken) =>
         terminal.ProgressAsync(
-            $"{verb}: {plan.Variants.Count} variants, {windows.Count} windows of {windows.Length} tokens",
+            $"{verb}: {Path.GetFileName(model.Path)}, {plan.Variants.Count} variants, {windows.Count} windows of {windows.Length} tokens",
             step => EvaluationRunner.RunAsync(model, plan, journal, step, cancellationToken));
 
     /// <summary>The document, without its figures.</summary>
@@ -60,12 +77,12 @@ internal sealed class EvalRun(
         Text = TextFile,
         WindowLength = windows.Length,
         Windows = windows.Count,
+        Generated = Generated > 0 ? Generated : null,
+        Documents = windows.MostSegments > 1 ? Enumerable.Range(0, windows.Count).Sum(window => windows.Segments(window).Count) : null,
+        Machine = Machine.Describe(Context.Threads),
         Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
         Command = Command,
     };
-
-    /// <summary>Shows the document and keeps it.</summary>
-    public void Finish(EvaluationDocument document) => EvalOutput.Write(terminal, document, Folder, Json);
 
     public void Dispose()
     {

@@ -20,14 +20,14 @@ internal static class EvalTasks
         {
             Description = "Prompts of a JSONL file with the texts prompt and answer, in place of --tasks.", HelpName = "FILE",
         };
-        Option<string?> folder = new("--out", "-o") { Description = "Folder for tasks.json.", HelpName = "DIR" };
-        Option<bool> json = JsonArgument.Create();
+        var output = new EvalOutput();
         Command command = new(
             "tasks",
             "Passwords, needles in haystacks, variable tracking and word counting after RULER, answered by full attention and by choices of cells.");
         model.AddTo(command);
-        Option[] own = [tasks, lengths, samples, seed, prompts, variants, folder, json];
+        Option[] own = [tasks, lengths, samples, seed, prompts, variants];
         Array.ForEach(own, command.Options.Add);
+        output.AddTo(command);
         search.AddTo(command, withMode: false);
         context.AddTo(command, withLength: false);
         return command.Runs(async (parse, terminal, cancellationToken) =>
@@ -35,7 +35,13 @@ internal static class EvalTasks
             using AnnModel loaded = await model.LoadAsync(parse, terminal, cancellationToken);
             int first = parse.GetValue(seed);
             SearchOptions shared = search.Read(parse) with { Mode = SearchMode.Exact, Seed = first };
-            EvaluationVariant[] list = [.. parse.GetValue(variants)!.Select(text => EvaluationVariant.Parse(text, loaded.Info, shared))];
+            string[] wanted = [.. parse.GetValue(variants)!];
+            if (!loaded.Info.HasSearch && parse.GetResult(variants) is not { Implicit: false })
+            {
+                wanted = ["dense"];
+            }
+
+            EvaluationVariant[] list = [.. wanted.Select(text => EvaluationVariant.Parse(text, loaded.Info, shared))];
             IReadOnlyList<TaskPrompt> asked = parse.GetValue(prompts) is { } file
                 ? TaskPrompt.Read(loaded, file)
                 : [.. parse.GetValue(lengths)!.SelectMany(length => parse.GetValue(tasks)!.SelectMany(task =>
@@ -43,23 +49,27 @@ internal static class EvalTasks
                     cancellationToken.ThrowIfCancellationRequested();
                     return TaskGenerator.Create(loaded, task, length, parse.GetValue(samples), first);
                 }))];
+            using TaskJournal journal = output.Folder(parse) is { } path
+                ? TaskJournal.Open(Path.Combine(path, "answers.jsonl"), loaded)
+                : TaskJournal.InMemory();
+            ContextOptions options = context.Read(parse, 1, new SearchOptions());
             IReadOnlyList<TaskScore> scores = await terminal.ProgressAsync(
                 $"tasks: {list.Length} variants answer {asked.Count} prompts",
                 step => TaskRunner.RunAsync(
-                    loaded, asked, list, context.Read(parse, 1, new SearchOptions()), step, cancellationToken));
-            EvalOutput.Write(
+                    loaded, asked, list, options, journal, step, cancellationToken));
+            output.Write(
+                parse,
                 terminal,
                 new EvaluationDocument
                 {
                     Verb = "tasks",
                     Model = Path.GetFileName(loaded.Path),
                     ModelBytes = new FileInfo(loaded.Path).Length,
+                    Machine = Machine.Describe(options.Threads),
                     Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
                     Command = EvalArguments.CommandLine(parse),
                     Tasks = scores,
-                },
-                parse.GetValue(folder),
-                parse.GetValue(json));
+                });
             return ExitCode.Ok;
         });
     }

@@ -7,7 +7,7 @@ namespace AnnRuntime.Cli;
 /// <summary>A table of shares 0..1 as SVG, light to dark, with the numbers in the cells.</summary>
 internal static class HeatMap
 {
-    private const int CellWidth = 56, CellHeight = 26, Left = 190, Top = 62;
+    private const int CellWidth = 56, CellHeight = 26, Left = 190, Top = 58;
 
     /// <param name="title">Above.</param>
     /// <param name="xTitle">What columns are.</param>
@@ -16,27 +16,28 @@ internal static class HeatMap
     public static string Render(
         string title, string xTitle, IReadOnlyList<string> columns, IReadOnlyList<(string Name, IReadOnlyList<double?> Values)> rows)
     {
-        int width = Left + columns.Count * CellWidth + 20, height = Top + rows.Count * CellHeight + 16;
+        int names = 30 + (int)(6.5 * Math.Max(xTitle.Length, rows.Max(row => row.Name.Length))), left = Math.Min(Left, names);
+        int width = Math.Max(left + columns.Count * CellWidth + 12, 24 + (int)(8.6 * title.Length)), height = Top + rows.Count * CellHeight + 8;
         var svg = new StringBuilder();
-        svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{Math.Max(width, 560)}\" height=\"{height}\" viewBox=\"0 0 {Math.Max(width, 560)} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n");
+        svg.Append(CultureInfo.InvariantCulture, $"<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n");
         svg.Append("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
         Text(svg, 12, 22, title, "start", "#27272a", "font-size=\"15\" font-weight=\"bold\"");
-        Text(svg, Left - 10, Top - 10, xTitle, "end", "#71717a");
+        Text(svg, left - 10, Top - 10, xTitle, "end", "#71717a");
         for (int column = 0; column < columns.Count; column++)
         {
-            Text(svg, Left + column * CellWidth + CellWidth / 2, Top - 10, columns[column], "middle", "#27272a");
+            Text(svg, left + column * CellWidth + CellWidth / 2, Top - 10, columns[column], "middle", "#27272a");
         }
 
         for (int row = 0; row < rows.Count; row++)
         {
             int y = Top + row * CellHeight;
-            Text(svg, Left - 10, y + 17, rows[row].Name, "end", "#27272a");
+            Text(svg, left - 10, y + 17, rows[row].Name, "end", "#27272a");
             for (int column = 0; column < columns.Count; column++)
             {
                 double? value = rows[row].Values[column];
-                svg.Append(CultureInfo.InvariantCulture, $"<rect x=\"{Left + column * CellWidth}\" y=\"{y}\" width=\"{CellWidth - 1}\" height=\"{CellHeight - 1}\" fill=\"{Color(value)}\"/>\n");
+                svg.Append(CultureInfo.InvariantCulture, $"<rect x=\"{left + column * CellWidth}\" y=\"{y}\" width=\"{CellWidth - 1}\" height=\"{CellHeight - 1}\" fill=\"{Color(value)}\"/>\n");
                 string text = value is { } number ? number.ToString("0.00", CultureInfo.InvariantCulture) : "-";
-                Text(svg, Left + column * CellWidth + CellWidth / 2, y + 17, text, "middle", value > 0.6 ? "#ffffff" : "#27272a");
+                Text(svg, left + column * CellWidth + CellWidth / 2, y + 17, text, "middle", value > 0.6 ? "#ffffff" : "#27272a");
             }
         }
 

@@ -10,9 +10,7 @@ public static class EvaluationTables
     public static IEnumerable<EvaluationTable> Of(EvaluationDocument document)
     {
         ArgumentNullException.ThrowIfNull(document);
-        string where = document.WindowLength is null
-            ? document.Model
-            : $"{document.Model}, {document.Windows} windows of {document.WindowLength} tokens of {document.Text}";
+        string where = Where(document);
         if (document.Layers is { } layers)
         {
             yield return Layers($"layers: {where}", layers, document.Reserve ?? []);
@@ -45,18 +43,36 @@ public static class EvaluationTables
                 : Variants($"{document.Verb}: {where}", variants);
         }
 
+        if (document.Scaling is { } scaling)
+        {
+            yield return Scaling($"scaling, measured: {document.Model}, {document.Machine}", scaling);
+        }
+
         if (document.Costs is { } costs)
         {
             yield return Costs("cost of one query in one layer, by formula", costs);
         }
     }
 
+    private static string Where(EvaluationDocument document)
+    {
+        string model = document.Against is { } other ? $"{document.Model} and {other}" : document.Model;
+        if (document.WindowLength is null)
+        {
+            return model;
+        }
+
+        string packed = document.Documents is { } documents ? $", {documents} segments that do not see each other" : "";
+        string generated = document.Generated is { } last ? $", the last {last} of each one by one" : "";
+        return $"{model}, {document.Windows} windows of {document.WindowLength} tokens of {document.Text}{packed}{generated}";
+    }
+
     /// <summary>A number with digits behind the point, in no language.</summary>
-    internal static string Number(double? value, int digits) =>
+    public static string Number(double? value, int digits) =>
         value is { } number ? number.ToString("F" + digits, CultureInfo.InvariantCulture) : "-";
 
     /// <summary>A difference: with its sign.</summary>
-    internal static string Signed(double? value, int digits) =>
+    public static string Signed(double? value, int digits) =>
         value is { } number ? (number < 0 ? "" : "+") + number.ToString("F" + digits, CultureInfo.InvariantCulture) : "-";
 
     /// <summary>A count with a unit of a thousand, a million, ...</summary>
@@ -68,19 +84,59 @@ public static class EvaluationTables
         _ => Number(value, 0),
     };
 
-    private static EvaluationTable Variants(string title, IReadOnlyList<VariantFigures> variants) => new(
+    private static EvaluationTable Variants(string title, IReadOnlyList<VariantFigures> variants)
+    {
+        (string Heading, Func<VariantFigures, string> Cell)[] columns =
+        [
+            ("attention", row => row.Variant),
+            ("K", row => $"{row.TopK}"),
+            ("sinks+window", row => row.TopK is null ? "" : $"{row.Sinks}+{row.Window}"),
+            ("layers", row => $"{row.SearchedLayers.Count}"),
+            ("perplexity", row => Number(row.Perplexity, 4)),
+            ("gap %", row => Signed(row.GapPercent, 2)),
+            ("mass", row => Number(row.Mass, 3)),
+            ("recall_teacher", row => Number(row.TeacherRecall, 3)),
+            ("recall_index", row => Number(row.IndexRecall, 4)),
+            ("keys/query", row => Number(row.Compared, 0)),
+            ("tokens/s", row => Number(row.TokensPerSecond, 0)),
+            ("choice us/query", row => Number(row.SearchMicroseconds, 1)),
+        ];
+        // what was not measured has no column
+        columns = [.. columns.Where(column => variants.Any(row => column.Cell(row) is not ("" or "-")))];
+        var notes = new List<string> { "K counts sinks and window." };
+        if (variants.Any(row => row.Mass is not null))
+        {
+            notes.Add("mass and recall_teacher: means over queries and searching layers.");
+        }
+
+        if (variants.Any(row => row.Compared is not null))
+        {
+            notes.Add("keys/query: search keys that a query was compared with in a layer, counted.");
+        }
+
+        return new EvaluationTable(
+            title,
+            [.. columns.Select(column => column.Heading)],
+            1,
+            [.. variants.Select(row => (IReadOnlyList<string>)[.. columns.Select(column => column.Cell(row))])],
+            [string.Join(' ', notes)]);
+    }
+
+    private static EvaluationTable Scaling(string title, IReadOnlyList<ScalingPoint> points) => new(
         title,
-        ["attention", "K", "sinks+window", "layers", "perplexity", "gap %", "mass", "recall_teacher", "tokens/s", "choice us/query"],
+        ["choice", "cells", "compared", "multiply-adds", "bytes compared", "choice us", "attention us", "recall_index", "fill + build s"],
         1,
         [
-            .. variants.Select(row => (IReadOnlyList<string>)
+            .. points.Select(point => (IReadOnlyList<string>)
             [
-                row.Variant, $"{row.TopK}", row.TopK is null ? "" : $"{row.Sinks}+{row.Window}", $"{row.SearchedLayers.Count}",
-                Number(row.Perplexity, 4), Signed(row.GapPercent, 2), Number(row.Mass, 3), Number(row.TeacherRecall, 3),
-                Number(row.TokensPerSecond, 0), Number(row.SearchMicroseconds, 1),
+                point.Selector, $"{point.Cells}", Number(point.Compared, 0), Short(point.ScoringOperations), $"{Short(point.ScoringBytes)}B",
+                point.Selector == "pages" ? "-" : Number(point.ChoiceMicroseconds, 1), Number(point.AttentionMicroseconds, 1),
+                Number(point.IndexRecall, 4), Number(point.BuildSeconds, 1),
             ]),
         ],
-        ["K counts sinks and window. mass and recall_teacher are means over the searching layers."]);
+        ["Counted and timed, a query and layer, in caches of random contents: for an index the worst case, because random keys have no "
+            + "neighbourhoods. compared: search keys; pages: bounds of pages of 16 cells, computed naively here, so without a time; full: keys, "
+            + "which attention reads."]);
 
     private static EvaluationTable Masses(string title, IReadOnlyList<VariantFigures> variants) => new(
         title,

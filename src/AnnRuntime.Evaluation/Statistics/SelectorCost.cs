@@ -11,7 +11,7 @@ public sealed record SelectorCost(
     string Selector, long Cells, double ScoringOperations, double ScoringBytes, double AttentionOperations, double AttentionBytes)
 {
     /// <summary>Graph of HNSW in the formula: neighbours of a node, and the breadth of a search.</summary>
-    public const int HnswM = 16, HnswEf = 64;
+    public const int HnswM = 16, HnswEf = 320;
 
     private const int PageCells = 16, Rotations = 8, Buckets = 16, KeyBytes = 2;
 
@@ -21,6 +21,29 @@ public sealed record SelectorCost(
     /// <summary>Selectors that <see cref="Of"/> knows.</summary>
     public static IReadOnlyList<string> Known { get; } =
         ["full", "exact", "hnsw", "pages", "oracle", "lsh", "bigbird", "recent", "random"];
+
+    /// <summary>Every selector from 4K to 4M cells.</summary>
+    /// <param name="topK">K.</param>
+    /// <param name="model">Heads and dims.</param>
+    public static IReadOnlyList<SelectorCost> Table(int topK, ModelInfo model) =>
+        [.. Known.SelectMany(selector => Enumerable.Range(0, 6).Select(i => Of(selector, 4096L << (2 * i), topK, model)))];
+
+    /// <summary>Multiply-adds and bytes of comparing a query with a number of things.</summary>
+    /// <param name="selector">full and oracle: keys of every head; exact: search keys; hnsw: search keys and the links to them; pages: bounds.</param>
+    /// <param name="compared">Their number.</param>
+    /// <param name="model">Heads and dims.</param>
+    internal static (double Operations, double Bytes) Comparing(string selector, double compared, ModelInfo model)
+    {
+        double perHead = compared * model.KeyLength;
+        double search = compared * model.SearchLength;
+        return selector switch
+        {
+            "full" => (perHead * model.Heads, 0), // the keys are read by attention
+            "exact" => (search, search * KeyBytes),
+            "hnsw" => (search, search * KeyBytes + compared * sizeof(int)),
+            _ => (perHead * model.Heads, perHead * model.KeyValueHeads * KeyBytes),
+        };
+    }
 
     /// <summary>The cost of a selector.</summary>
     /// <remarks>
@@ -35,15 +58,13 @@ public sealed record SelectorCost(
     public static SelectorCost Of(string selector, long cells, int topK, ModelInfo model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        double n = cells, heads = model.Heads, kvHeads = model.KeyValueHeads, dim = model.KeyLength, search = model.SearchLength;
+        double n = cells, heads = model.Heads, kvHeads = model.KeyValueHeads, dim = model.KeyLength;
         double hops = HnswEf + Math.Log(Math.Max(2, n)) / Math.Log(HnswM);
         (double operations, double bytes) = selector switch
         {
-            "full" => (n * heads * dim, 0),
-            "exact" => (n * search, n * search * KeyBytes),
-            "hnsw" => (hops * 2 * HnswM * search, hops * 2 * HnswM * (search * KeyBytes + sizeof(int))),
-            "pages" => (2 * n / PageCells * heads * dim, 2 * n / PageCells * kvHeads * dim * KeyBytes),
-            "oracle" => (n * heads * dim, n * kvHeads * dim * KeyBytes),
+            "full" or "exact" or "oracle" => Comparing(selector, n, model),
+            "hnsw" => Comparing(selector, hops * 2 * HnswM, model),
+            "pages" => Comparing(selector, 2 * n / PageCells, model),
             "lsh" => (heads * Rotations * (Buckets / 2) * dim + n * heads * Rotations, n * kvHeads * Rotations),
             _ => (0.0, 0.0),
         };

@@ -2,7 +2,7 @@ namespace AnnRuntime.Evaluation;
 
 /// <summary>The figures of one variant over all windows.</summary>
 /// <param name="Variant">Its name.</param>
-/// <param name="Selector">dense, exact, or the selector.</param>
+/// <param name="Selector">dense, or one of <see cref="EvaluationVariant.Selectors"/>.</param>
 /// <param name="TopK">Cells attended to, sinks and window included; null for full attention.</param>
 /// <param name="Sinks">First cells, always attended to; null for full attention.</param>
 /// <param name="Window">Last cells, always attended to; null for full attention.</param>
@@ -14,6 +14,8 @@ namespace AnnRuntime.Evaluation;
 /// <param name="GapPercent">Perplexity above the variant dense of the same run, in percent; null without one.</param>
 /// <param name="Mass">Mean attention mass over the layers; null when not measured.</param>
 /// <param name="TeacherRecall">Mean teacher recall over the layers; null when not measured.</param>
+/// <param name="IndexRecall">Mean share of the exact search's cells that an index found; null without an index or not measured.</param>
+/// <param name="Compared">Mean search keys that a query was compared with; null for selectors without search keys or not measured.</param>
 /// <param name="TokensPerSecond">Tokens of the windows by their time, measuring included.</param>
 /// <param name="SearchMicroseconds">Time of the choice per query and layer; null when not timed.</param>
 /// <param name="Layers">Layer by layer; empty when not measured.</param>
@@ -31,6 +33,8 @@ public sealed record VariantFigures(
     double? GapPercent,
     double? Mass,
     double? TeacherRecall,
+    double? IndexRecall,
+    double? Compared,
     double TokensPerSecond,
     double? SearchMicroseconds,
     IReadOnlyList<WindowLayer> Layers)
@@ -47,7 +51,7 @@ public sealed record VariantFigures(
         double? dense = plan.Variants.Any(variant => variant.IsDense)
             ? MeanNll(byVariant[EvaluationVariant.Dense.Key])
             : null;
-        return [.. plan.Variants.Select(variant => One(variant, [.. byVariant[variant.Key]], dense, modelLayers, plan.Time))];
+        return [.. plan.Variants.Select(variant => One(plan, variant, [.. byVariant[variant.Key]], dense, modelLayers))];
     }
 
     /// <summary>Mean negative log-likelihood over targets.</summary>
@@ -55,7 +59,7 @@ public sealed record VariantFigures(
         results.Sum(result => result.BlockNll.Sum()) / results.Sum(result => result.Targets);
 
     private static VariantFigures One(
-        EvaluationVariant variant, IReadOnlyList<WindowResult> results, double? dense, IReadOnlyList<int> modelLayers, bool timed)
+        EvaluationPlan plan, EvaluationVariant variant, IReadOnlyList<WindowResult> results, double? dense, IReadOnlyList<int> modelLayers)
     {
         double nll = MeanNll(results);
         IReadOnlyList<WindowLayer> layers = MeanLayers(results);
@@ -64,7 +68,7 @@ public sealed record VariantFigures(
         SearchOptions search = variant.Search;
         return new VariantFigures(
             variant.Name,
-            variant.IsDense ? "dense" : search.Selector == CellSelector.Learned ? "exact" : search.Selector.ToString().ToLowerInvariant(),
+            variant.SelectorName,
             variant.IsDense ? null : search.TopK,
             variant.IsDense ? null : search.Sinks,
             variant.IsDense ? null : search.Window,
@@ -76,8 +80,10 @@ public sealed record VariantFigures(
             dense is { } full ? 100 * (Math.Exp(nll - full) - 1) : null,
             measured ? layers.Average(layer => layer.Mass) : null,
             measured ? layers.Average(layer => layer.TeacherRecall) : null,
-            (targets + results.Count) / results.Sum(result => result.Seconds),
-            timed && layers.Count > 0 ? layers.Average(layer => layer.SearchMicroseconds) : null,
+            measured ? layers.Average(layer => layer.IndexRecall) : null,
+            measured ? layers.Average(layer => layer.Compared) : null,
+            (double)plan.Windows.Length * results.Count / results.Sum(result => result.Seconds),
+            plan.Time && layers.Count > 0 ? layers.Average(layer => layer.SearchMicroseconds) : null,
             layers);
     }
 
@@ -91,7 +97,14 @@ public sealed record VariantFigures(
                 group.Sum(layer => layer.Queries),
                 group.Sum(layer => layer.Mass * layer.Queries) / queries,
                 group.Sum(layer => layer.TeacherRecall * layer.Queries) / queries,
-                group.Average(layer => layer.SearchMicroseconds));
+                group.Average(layer => layer.SearchMicroseconds),
+                Mean(group, layer => layer.IndexRecall),
+                Mean(group, layer => layer.Compared));
         }),
     ];
+
+    private static double? Mean(IEnumerable<WindowLayer> windows, Func<WindowLayer, double?> value) =>
+        windows.All(layer => value(layer) is not null)
+            ? windows.Sum(layer => value(layer) * layer.Queries) / Math.Max(1, windows.Sum(layer => layer.Queries))
+            : null;
 }

@@ -8,6 +8,9 @@ internal static class NeedleTasks
 
     private const int Answer = 128;
 
+    // RULER's depths: 40 whole percents at even distances
+    private static readonly double[] Depths = [.. Enumerable.Range(0, 40).Select(i => Math.Round(i * 100 / 39.0) / 100)];
+
     private enum Hay
     {
         Noise,
@@ -36,14 +39,14 @@ internal static class NeedleTasks
 
         return new TaskKind(name, Answer, hay == Hay.Essay ? 40 : 5, request =>
         {
-            (int amount, _, double depth, StableRandom random) = request;
+            (int amount, _, double depth, StableRandom random, _) = request;
             string[] names = [.. Enumerable.Range(0, keys).Select(_ => Key(random))];
             string[][] answers = [.. names.Select(_ => Enumerable.Range(0, values).Select(_ => Value(random)).ToArray())];
             string[] needles = TaskWords.Shuffle(
                 random, [.. names.SelectMany((key, i) => answers[i].Select(value => Needle(key, value)))]);
             int[] asked = TaskWords.Sample(random, [.. Enumerable.Range(0, keys)], queries);
             int start = random.Next(FillerText.Default.Count);
-            double[] depths = needles.Length == 1 ? [depth] : [.. needles.Select(_ => random.Next(1000) / 1000.0)];
+            double[] depths = needles.Length == 1 ? [depth] : TaskWords.Sample(random, Depths, needles.Length);
             IReadOnlyList<string> lines = hay switch
             {
                 Hay.Noise => [.. Enumerable.Repeat(Noise, amount)],

@@ -11,7 +11,8 @@ internal sealed record TaskDraft(string Text, IReadOnlyList<string> References, 
 /// <param name="Length">Tokens of prompt and answer together, at most.</param>
 /// <param name="Depth">Share 0..1 at which a single needle stands.</param>
 /// <param name="Random">Begins anew for every draft of a prompt.</param>
-internal sealed record TaskRequest(int Amount, int Length, double Depth, StableRandom Random);
+/// <param name="Tokens">Counts the tokens of a text.</param>
+internal sealed record TaskRequest(int Amount, int Length, double Depth, StableRandom Random, Func<string, int> Tokens);
 
 /// <summary>A task: how a prompt is made from an amount of haystack.</summary>
 /// <param name="Name">The task.</param>

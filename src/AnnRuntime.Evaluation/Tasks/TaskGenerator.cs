@@ -2,17 +2,21 @@ namespace AnnRuntime.Evaluation;
 
 /// <summary>Makes the prompts of long-context tasks; the same seed gives the same prompts on every machine.</summary>
 /// <remarks>
-/// Prompts and scores follow RULER (NVIDIA, c3f5e3b). Not the same: essays and words come from the project's own text, so
-/// scores compare variants of attention with one another, not with published tables.
+/// Prompts and scores follow RULER (NVIDIA, c3f5e3b). Not the same: essays and words come from the project's own text; a
+/// single needle stands at five depths in turn, not at random; a prompt takes as much haystack as fits, not multiples of a
+/// step; random numbers are ours. So scores compare variants of attention with one another, not with published tables.
 /// </remarks>
 public static class TaskGenerator
 {
     /// <summary>Passwords of the embedded model, asked for in its own wording.</summary>
     public const string Password = "password";
 
+    /// <summary>The password question of ann-sparseattention's runtime, word by word, with its filler.</summary>
+    public const string PrototypePassword = "password_prototype";
+
     private static readonly double[] Depths = [0, 0.25, 0.5, 0.75, 1];
 
-    private static readonly IReadOnlyList<TaskKind> Kinds = [.. NeedleTasks.All, .. TracingTasks.All];
+    private static readonly IReadOnlyList<TaskKind> Kinds = [PrototypePasswords.Kind, .. NeedleTasks.All, .. TracingTasks.All];
 
     /// <summary>Names of all tasks.</summary>
     public static IReadOnlyList<string> Names { get; } = [Password, .. Kinds.Select(kind => kind.Name)];
@@ -57,8 +61,9 @@ public static class TaskGenerator
     {
         double depth = Depths[sample % Depths.Length];
         TaskDraft Draft(int amount) => kind.Draft(new TaskRequest(
-            amount, length, depth, new StableRandom(((ulong)(uint)seed << 32) ^ ((ulong)sample << 20) ^ (ulong)length)));
-        int Tokens(int amount) => tokenizer.Tokenize(Draft(amount).Text).Length + kind.AnswerTokens;
+            amount, length, depth, new StableRandom(((ulong)(uint)seed << 32) ^ ((ulong)sample << 20) ^ (ulong)length), Count));
+        int Count(string text) => tokenizer.Tokenize(text).Length;
+        int Tokens(int amount) => Count(Draft(amount).Text) + kind.AnswerTokens;
 
         int least = Tokens(kind.Least);
         if (least > length)

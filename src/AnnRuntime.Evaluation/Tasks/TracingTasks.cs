@@ -3,16 +3,16 @@ namespace AnnRuntime.Evaluation;
 /// <summary>RULER's variable tracking and word counting, whose answers are spread over the whole text.</summary>
 internal static class TracingTasks
 {
-    private const int Hops = 4, CommonWords = 10;
+    private const int Hops = 4, CommonWords = 10, VtAnswer = 30, FweAnswer = 50;
 
     public static IReadOnlyList<TaskKind> All { get; } =
     [
-        new TaskKind("vt", 30, 5, request =>
+        new TaskKind("vt", VtAnswer, 5, request =>
         {
             StableRandom random = request.Random;
-            (string example, IReadOnlyList<string> known) = Chain(5, random, 3, "12345");
-            (string text, IReadOnlyList<string> names) = Chain(request.Amount, random, 5, $"{10_000 + random.Next(90_000)}");
-            return new TaskDraft($"{example}{string.Join(' ', known)}\n{text}", names);
+            (string example, IReadOnlyList<string> known) = Example(request);
+            (string text, IReadOnlyList<string> names) = Chain(request.Amount, random, 5, Value(random));
+            return new TaskDraft($"{example} {string.Join(' ', known)}\n{text}", names);
         }),
         new TaskKind("cwe", 120, 1, request =>
         {
@@ -24,8 +24,28 @@ internal static class TracingTasks
             string answer = string.Join(' ', known.Select((word, i) => $"{i + 1}. {word}"));
             return new TaskDraft($"{example} {answer}\n{text}", common);
         }),
-        new TaskKind("fwe", 50, 100, request => Frequent(request.Amount, request.Random)),
+        new TaskKind("fwe", FweAnswer, 100, Frequent),
     ];
+
+    private static string Value(StableRandom random) => $"{10_000 + random.Next(89_999)}";
+
+    // one solved task of at most 500 tokens (of short prompts: half), lines of noise in steps of 5
+    private static (string Text, IReadOnlyList<string> Names) Example(TaskRequest request)
+    {
+        ulong seed = (ulong)request.Random.Next(int.MaxValue);
+        (string Text, IReadOnlyList<string> Names) best = default;
+        for (int lines = 5; ; lines += 5)
+        {
+            var random = new StableRandom(seed);
+            (string Text, IReadOnlyList<string> Names) longer = Chain(lines, random, 3, Value(random));
+            if (best.Text is not null && request.Tokens(longer.Text) + VtAnswer > Math.Min(500, request.Length / 2))
+            {
+                return best;
+            }
+
+            best = longer;
+        }
+    }
 
     // chain[0] is assigned the value, every other variable its predecessor; in order, at random lines of noise
     private static (string Text, IReadOnlyList<string> Names) Chain(int lines, StableRandom random, int letters, string value)
@@ -40,7 +60,7 @@ internal static class TracingTasks
             }
         }
 
-        int[] at = [.. Enumerable.Range(0, names.Count).Select(_ => random.Next(1 << 20)).Order().Select(x => (int)((long)x * lines >> 20))];
+        int[] at = [.. TaskWords.Sample(random, [.. Enumerable.Range(0, lines)], names.Count).Order()];
         var text = new List<string>(Enumerable.Repeat(NeedleTasks.Noise, lines));
         for (int i = 0; i < names.Count; i++)
         {
@@ -74,16 +94,17 @@ internal static class TracingTasks
         ? TaskWords.Common
         : [.. TaskWords.Common, .. Enumerable.Range(0, count - TaskWords.Common.Count).Select(i => $"{TaskWords.Common[i % TaskWords.Common.Count]}{i}")];
 
-    // word k of the vocabulary is as frequent as 1/k^2; the most frequent is written as dots
-    private static TaskDraft Frequent(int amount, StableRandom random)
+    // word k of the vocabulary (a fiftieth of the length) is as frequent as 1/k^2; the most frequent is written as dots
+    private static TaskDraft Frequent(TaskRequest request)
     {
         const double Zeta2 = Math.PI * Math.PI / 6;
-        const int Most = 60;
-        string[] vocabulary = [.. Enumerable.Range(0, Most).Select(_ => TaskWords.Letters(random, 6, 'a'))];
+        StableRandom random = request.Random;
+        int words = Math.Max(4, (request.Length - FweAnswer) / 50);
+        string[] vocabulary = [.. Enumerable.Range(0, words).Select(_ => TaskWords.Letters(random, 6, 'a')).Distinct()];
         vocabulary[0] = "...";
         string[] text = TaskWords.Shuffle(
             random,
-            [.. vocabulary.SelectMany((word, k) => Enumerable.Repeat(word, (int)(amount / ((k + 1) * (k + 1) * Zeta2))))]);
+            [.. vocabulary.SelectMany((word, k) => Enumerable.Repeat(word, (int)(request.Amount / (Math.Pow(k + 1, 2) * Zeta2))))]);
         return new TaskDraft(
             "Read the following coded text and track the frequency of each coded word. Find the three most frequently appeared coded words. "
             + $"{string.Join(' ', text)}\nQuestion: Do not provide any explanation. Please ignore the dots '....'. What are the three most "

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 
 namespace AnnRuntime.Evaluation;
@@ -10,9 +9,9 @@ namespace AnnRuntime.Evaluation;
 public sealed class EvaluationJournal : IDisposable
 {
     private readonly Dictionary<string, WindowResult> _finished = [];
-    private readonly FileStream? _file;
+    private readonly JournalFile? _file;
 
-    private EvaluationJournal(FileStream? file) => _file = file;
+    private EvaluationJournal(JournalFile? file) => _file = file;
 
     /// <summary>Windows found when it was opened.</summary>
     public int Found { get; private set; }
@@ -30,13 +29,8 @@ public sealed class EvaluationJournal : IDisposable
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(windows);
-        if (Path.GetDirectoryName(Path.GetFullPath(path)) is { } folder)
-        {
-            Directory.CreateDirectory(folder);
-        }
-
-        var header = new JournalHeader("ann-eval", 1, Fingerprint(model.Path), Fingerprint(windows), windows.Length);
-        var journal = new EvaluationJournal(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.Read));
+        var header = new JournalHeader("ann-eval", 2, JournalFile.Fingerprint(model), Fingerprint(windows), windows.Length);
+        var journal = new EvaluationJournal(new JournalFile(path));
         try
         {
             journal.Read(path, header);
@@ -56,10 +50,7 @@ public sealed class EvaluationJournal : IDisposable
     internal void Add(string plan, WindowResult result)
     {
         _finished[Key(plan, result.Variant, result.Window)] = result;
-        if (_file is not null)
-        {
-            Write(JsonSerializer.Serialize(new JournalLine(plan, result), EvaluationJson.Lines.JournalLine));
-        }
+        _file?.Add(JsonSerializer.Serialize(new JournalLine(plan, result), EvaluationJson.Lines.JournalLine));
     }
 
     /// <summary>Closes the file.</summary>
@@ -69,15 +60,10 @@ public sealed class EvaluationJournal : IDisposable
 
     private void Read(string path, JournalHeader expected)
     {
-        byte[] bytes = new byte[_file!.Length];
-        _file.ReadExactly(bytes);
-        int end = Array.LastIndexOf(bytes, (byte)'\n') + 1;
-        _file.SetLength(end);
-        _file.Position = end;
-        string[] lines = Encoding.UTF8.GetString(bytes, 0, end).Split('\n', StringSplitOptions.RemoveEmptyEntries);
-        if (lines.Length == 0)
+        IReadOnlyList<string> lines = _file!.Lines;
+        if (lines.Count == 0)
         {
-            Write(JsonSerializer.Serialize(expected, EvaluationJson.Lines.JournalHeader));
+            _file.Add(JsonSerializer.Serialize(expected, EvaluationJson.Lines.JournalHeader));
             return;
         }
 
@@ -104,32 +90,9 @@ public sealed class EvaluationJournal : IDisposable
         Found = _finished.Count;
     }
 
-    private void Write(string line)
-    {
-        _file!.Write(Encoding.UTF8.GetBytes(line + "\n"));
-        _file.Flush(flushToDisk: true);
-    }
-
-    // size, first and last megabyte: a model of many gigabytes is not read for it
-    private static string Fingerprint(string path)
-    {
-        const int Part = 1 << 20;
-        using FileStream file = File.OpenRead(path);
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(BitConverter.GetBytes(file.Length));
-        byte[] part = new byte[Part];
-        foreach (long offset in (long[])[0, Math.Max(0, file.Length - Part)])
-        {
-            file.Position = offset;
-            hash.AppendData(part, 0, file.ReadAtLeast(part, Part, throwOnEndOfStream: false));
-        }
-
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
-    }
-
     // of the first window only: a run may go on with more windows of the same text
     private static string Fingerprint(TextWindows windows) => Convert.ToHexStringLower(SHA256.HashData(
-        MemoryMarshal.AsBytes(windows[0].Span)));
+        MemoryMarshal.AsBytes<int>([.. windows[0].Span, .. windows.Segments(0).Skip(1)])));
 }
 
 /// <summary>First line of a journal.</summary>

@@ -2,10 +2,11 @@ using System.Diagnostics;
 
 namespace AnnRuntime.Evaluation;
 
-/// <summary>Computes one window with a variant: every token is a query, every token but the first a target.</summary>
+/// <summary>Computes one window with a variant: every token is a query, every token but a segment's first a target.</summary>
 internal sealed class WindowEvaluator(AnnContext context, EvaluationPlan plan, AnnContext? full)
 {
     private readonly Batch _batch = new();
+    private IReadOnlyList<int> _segments = [0];
 
     /// <summary>Computes the window.</summary>
     /// <param name="variant">How cells are chosen.</param>
@@ -20,40 +21,54 @@ internal sealed class WindowEvaluator(AnnContext context, EvaluationPlan plan, A
         bool measure = plan.Measure && !variant.IsDense;
         StatisticsKinds kinds = (measure ? StatisticsKinds.Mass : 0) | (plan.Time ? StatisticsKinds.Time : 0);
         Prepare(context, variant);
-        context.StartStatistics(plan.MeasuredFrom > 0 ? StatisticsKinds.None : kinds);
+        int measuredFrom = Math.Max(plan.MeasuredFrom, plan.GeneratedFrom);
+        context.StartStatistics(measuredFrom > 0 ? StatisticsKinds.None : kinds);
         full?.Clear();
+        _segments = plan.Windows.Segments(index);
 
-        var blocks = new double[(tokens.Length - 1 + WindowResult.BlockTargets - 1) / WindowResult.BlockTargets];
+        int targets = 0;
+        var blocks = new List<double>();
         var divergence = full is null || variant.IsDense ? null : new DivergenceCollector(tokens.Length - 1);
-        for (int from = 0; from < tokens.Length; from += plan.Chunk)
+        for (int from = 0; from < tokens.Length;)
         {
-            if (plan.MeasuredFrom > 0 && from >= plan.MeasuredFrom && context.Statistics != kinds)
+            if (measuredFrom > 0 && from >= measuredFrom && context.Statistics != kinds)
             {
                 context.StartStatistics(kinds);
             }
 
-            ReadOnlySpan<int> chunk = tokens.Slice(from, Math.Min(plan.Chunk, tokens.Length - from));
+            ReadOnlySpan<int> chunk = tokens.Slice(from, plan.Step(from));
             Decode(context, chunk, from, cancellationToken);
             if (divergence is not null)
             {
                 Decode(full!, chunk, from, cancellationToken);
             }
 
-            for (int i = 0; i < chunk.Length && from + i + 1 < tokens.Length; i++)
+            for (int i = 0; i < chunk.Length; i++)
             {
+                if (!HasTarget(from + i, tokens.Length))
+                {
+                    continue;
+                }
+
                 int target = tokens[from + i + 1];
                 ReadOnlySpan<float> logits = context.GetLogits(i);
                 double nll = Logits.LogSumExp(logits) - logits[target];
-                blocks[(from + i) / WindowResult.BlockTargets] += nll;
+                if (targets++ % WindowResult.BlockTargets == 0)
+                {
+                    blocks.Add(0);
+                }
+
+                blocks[^1] += nll;
                 divergence?.Add(full!.GetLogits(i), logits, target, nll);
             }
 
-            step(from + chunk.Length);
+            from += chunk.Length;
+            step(from);
         }
 
-        IReadOnlyList<WindowLayer> layers = kinds == StatisticsKinds.None ? [] : Layers(context.GetStatistics(), measure);
+        IReadOnlyList<WindowLayer> layers = kinds == StatisticsKinds.None ? [] : Layers(context.GetStatistics(), measure, variant);
         return new WindowResult(
-            variant.Key, index, tokens.Length - 1, blocks, Stopwatch.GetElapsedTime(start).TotalSeconds, layers,
+            variant.Key, index, targets, blocks, Stopwatch.GetElapsedTime(start).TotalSeconds, layers,
             divergence?.ToResult());
     }
 
@@ -71,13 +86,29 @@ internal sealed class WindowEvaluator(AnnContext context, EvaluationPlan plan, A
         _batch.Clear();
         for (int i = 0; i < chunk.Length; i++)
         {
-            _ = _batch.Add(chunk[i], from + i, wantLogits: true);
+            int sequence = Segment(from + i);
+            _ = _batch.Add(chunk[i], from + i - _segments[sequence], sequence, HasTarget(from + i, plan.Windows.Length));
         }
 
         target.Decode(_batch, cancellationToken);
     }
 
-    private static IReadOnlyList<WindowLayer> Layers(RetrievalStatistics statistics, bool measured) =>
+    // the next token follows in the same segment, and is not part of a prompt
+    private bool HasTarget(int token, int length) =>
+        token + 1 < length && token >= plan.GeneratedFrom && Segment(token) == Segment(token + 1);
+
+    private int Segment(int token)
+    {
+        int last = _segments.Count - 1;
+        while (_segments[last] > token)
+        {
+            last--;
+        }
+
+        return last;
+    }
+
+    private static IReadOnlyList<WindowLayer> Layers(RetrievalStatistics statistics, bool measured, EvaluationVariant variant) =>
     [
         .. statistics.Layers
             .Where(layer => layer.Searched && (layer.Measured > 0 || !measured))
@@ -86,6 +117,8 @@ internal sealed class WindowEvaluator(AnnContext context, EvaluationPlan plan, A
                 layer.Measured,
                 layer.Mass ?? 0,
                 layer.TeacherRecall ?? 0,
-                layer.SearchTime.TotalMicroseconds / Math.Max(1, layer.Queries))),
+                layer.SearchTime.TotalMicroseconds / Math.Max(1, layer.Queries),
+                variant.Search.Mode == SearchMode.Hnsw ? layer.IndexRecall : null,
+                variant.Search.Selector == CellSelector.Learned ? layer.Scored : null)),
     ];
 }

@@ -3,7 +3,7 @@ namespace AnnRuntime.Evaluation;
 /// <summary>What one variant did on one window of a text.</summary>
 /// <param name="Variant">Everything that decides the figures, as text.</param>
 /// <param name="Window">Index of the window.</param>
-/// <param name="Targets">Predicted tokens: all but the first of the window.</param>
+/// <param name="Targets">Predicted tokens: all but the first of the window, of its segments, or of its generated end.</param>
 /// <param name="BlockNll">
 /// Negative log-likelihood in nats, summed over blocks of <see cref="BlockTargets"/> targets; the last may be shorter.
 /// </param>
@@ -29,4 +29,8 @@ public sealed record WindowResult(
 /// <param name="Mass">Mean attention mass on the candidates.</param>
 /// <param name="TeacherRecall">Mean share of the teacher's top min(K, visible) cells among them.</param>
 /// <param name="SearchMicroseconds">Time of the choice per query, of all threads together busy; 0 when not timed.</param>
-public sealed record WindowLayer(int Layer, long Queries, double Mass, double TeacherRecall, double SearchMicroseconds);
+/// <param name="IndexRecall">Mean share of the exact search's cells that an index found; null without an index.</param>
+/// <param name="Compared">Mean search keys that a query was compared with; null for selectors without search keys.</param>
+public sealed record WindowLayer(
+    int Layer, long Queries, double Mass, double TeacherRecall, double SearchMicroseconds, double? IndexRecall = null,
+    double? Compared = null);

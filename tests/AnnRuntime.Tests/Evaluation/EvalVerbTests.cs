@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Xml;
 using AnnRuntime.Cli;
 using AnnRuntime.Evaluation;
@@ -29,6 +30,11 @@ public sealed class EvalVerbTests
             ("kld", ["--variants", "exact:48"]),
             ("dynamic", ["--top-k", "64", "--recent", "40", "--prefill", "64"]),
         ];
+        (string Name, string[] Options)[] named =
+        [
+            ("generated", ["--variants", "exact:48,hnsw:48", "--decode", "16", "--mass"]),
+            ("packed", ["--variants", "dense,exact:48", "--documents", "Example"]),
+        ];
         foreach ((string verb, string[] options) in verbs)
         {
             (int code, string output, string error) = await CommandLine.RunAsync(
@@ -38,19 +44,36 @@ public sealed class EvalVerbTests
             Assert.Equal(verb, EvaluationDocument.Read(Path.Combine(directory, $"{verb}.json")).Verb);
         }
 
-        (int tasks, string text, string reason) = await CommandLine.RunAsync(
+        string text = folder["documents.txt"];
+        string[] paragraphs = [.. FillerText.Default.Take(0, 400).Select(words => string.Join(' ', words))];
+        File.WriteAllText(text, string.Join("\nExample\n", paragraphs));
+        foreach ((string name, string[] options) in named)
+        {
+            string[] where = name == "packed" ? ["--text", text, "--out", folder["packed"]] : ["--out", directory, "--name", name];
+            (int code, string output, string error) = await CommandLine.RunAsync(
+                ["eval", "ppl", "-m", ModelFixture.ModelPath, .. Small, .. options, .. where], Token);
+            Assert.True(code == ExitCode.Ok, error);
+            Assert.Contains(name == "packed" ? "segments that do not see each other" : "the last 16 of each one by one", output);
+        }
+
+        (int scaling, string counted, string complaint) = await CommandLine.RunAsync(
+            ["eval", "scaling", "-m", ModelFixture.ModelPath, "--cells", "512", "--queries", "2", "--threads", "2", "--out", directory], Token);
+        Assert.True(scaling == ExitCode.Ok, complaint);
+        Assert.Contains("4096K", counted);
+
+        (int tasks, string answers, string reason) = await CommandLine.RunAsync(
             ["eval", "tasks", "-m", ModelFixture.ModelPath, "--tasks", "password,niah_single_1", "--lengths", "512", "--samples", "1",
                 "--threads", "2", "--out", directory, "--json"], Token);
         Assert.True(tasks == ExitCode.Ok, reason);
-        Assert.Contains("\"task\": \"password\"", text);
+        Assert.Contains("\"task\": \"password\"", answers);
 
         (int report, string files, _) = await CommandLine.RunAsync(["eval", "report", directory], Token);
         Assert.Equal(ExitCode.Ok, report);
         Assert.Equal(3, files.Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
         string html = File.ReadAllText(Path.Combine(directory, "report.html"));
-        foreach (string verb in (string[])[.. verbs.Select(pair => pair.Verb), "tasks"])
+        foreach (string name in (string[])[.. verbs.Select(pair => pair.Verb), "generated", "scaling", "tasks"])
         {
-            Assert.Contains($"id=\"{verb}\"", html);
+            Assert.Contains($"id=\"{name}\"", html);
         }
 
         Assert.DoesNotContain("src=", html);
@@ -61,7 +84,7 @@ public sealed class EvalVerbTests
             pictures++;
         }
 
-        Assert.InRange(pictures, 10, 20);
+        Assert.InRange(pictures, 14, 24);
         Assert.DoesNotContain("NaN", html);
     }
 
@@ -85,13 +108,20 @@ public sealed class EvalVerbTests
     [InlineData("one variant", "paired needs at least two", "paired", "--variants", "dense")]
     [InlineData("no such layer", "layer", "ppl", "--layers", "77")]
     [InlineData("no text", "does not exist", "ppl", "--text", "/nowhere.txt")]
+    [InlineData("no such line", "has no line 'nowhere' between documents", "ppl", "--documents", "nowhere")]
+    [InlineData("an index for chunks", "would never use its index", "ppl", "--variants", "hnsw:64")]
+    [InlineData("an index for chunks", "would never use its index", "sweep", "--selectors", "hnsw", "--top-k", "64")]
+    [InlineData("no prompt", "it must be 0 to 190", "ppl", "--decode", "192")]
+    [InlineData("no other model", "nowhere.gguf", "paired", "--against", "nowhere.gguf")]
+    [InlineData("a window of one token", "--length is '1'", "ppl", "--length", "1")]
+    [InlineData("K of nothing", "--top-k is '0'", "layers", "--top-k", "0")]
     [InlineData("a recent window above K", "--recent is 500", "dynamic", "--recent", "500")]
     [InlineData("a prefill above the window", "--prefill leaves", "dynamic", "--prefill", "5000")]
     public async Task Wrong_input_gets_a_sentence(string what, string expected, string verb, params string[] options)
     {
         (int code, string output, string error) = await CommandLine.RunAsync(
             ["eval", verb, "-m", ModelFixture.ModelPath, .. options.Contains("--length") ? [] : Small, .. options], Token);
-        Assert.True(code is ExitCode.Usage or ExitCode.Failed, what);
+        Assert.True(code is ExitCode.Usage or ExitCode.Failed or ExitCode.CannotLoad, what);
         Assert.Empty(output);
         Assert.Contains(expected, error);
         Assert.DoesNotContain("   at ", error);
@@ -111,7 +141,59 @@ public sealed class EvalVerbTests
         (code, _, error) = await CommandLine.RunAsync(["eval", "ppl", "-m", stock, .. Small, "--variants", "exact:64"], Token);
         Assert.Equal(ExitCode.Usage, code);
         Assert.Contains("no search projections", error);
+        foreach (string[] line in (string[][])[["layers"], ["coverage"], ["dynamic"], ["kld"], ["sweep", "--top-k", "64"]])
+        {
+            (code, _, error) = await CommandLine.RunAsync(["eval", line[0], "-m", stock, .. Small, .. line[1..]], Token);
+            Assert.True(code == ExitCode.Usage, line[0]);
+            Assert.Contains("no search projections", error);
+        }
+
+        (code, _, error) = await CommandLine.RunAsync(["eval", "scaling", "-m", stock, "--cells", "512"], Token);
+        Assert.True(code == ExitCode.Usage && error.Contains("no search projections"), error);
+        (code, _, error) = await CommandLine.RunAsync(
+            ["eval", "tasks", "-m", stock, "--tasks", "password", "--lengths", "256", "--samples", "1", "--variants", "exact"], Token);
+        Assert.True(code == ExitCode.Usage && error.Contains("no search projections"), error);
+
+        // and may be compared with the model that has them
+        (code, output, error) = await CommandLine.RunAsync(
+            ["eval", "paired", "-m", ModelFixture.ModelPath, "--against", stock, "--variants", "dense", .. Small], Token);
+        Assert.True(code == ExitCode.Ok, error);
+        Assert.Contains("no difference shown", output);
     }
+
+    [Fact]
+    public async Task Interrupted_tasks_go_on_with_the_answers_that_are_missing()
+    {
+        using var folder = new ScratchFolder();
+        string[] line =
+        [
+            "eval", "tasks", "-m", ModelFixture.ModelPath, "--tasks", "password", "--lengths", "256", "--samples", "2", "--threads", "2", "--json",
+        ];
+        (int code, string whole, string error) = await CommandLine.RunAsync([.. line, "--variants", "dense,exact:48"], Token);
+        Assert.True(code == ExitCode.Ok, error);
+        (code, _, error) = await CommandLine.RunAsync([.. line, "--variants", "dense", "--out", folder["run"]], Token);
+        Assert.True(code == ExitCode.Ok, error);
+        string path = folder["run/answers.jsonl"];
+        string[] kept = File.ReadAllLines(path);
+        Assert.Equal(1 + 2, kept.Length);
+        File.AppendAllText(path, "{\"key\":\"cut off by a crash");
+        (code, string resumed, error) = await CommandLine.RunAsync([.. line, "--variants", "dense,exact:48", "--out", folder["run"]], Token);
+        Assert.True(code == ExitCode.Ok, error);
+        Assert.Equal(kept, File.ReadAllLines(path)[..3]); // asked once
+        Assert.Equal(1 + 4, File.ReadAllLines(path).Length);
+        Assert.Equal(Scores(whole), Scores(resumed));
+
+        (code, _, error) = await CommandLine.RunAsync(
+            ["split", ModelFixture.ModelPath, "-o", folder["p.safetensors"], "--base", folder["plain.gguf"]], Token);
+        Assert.True(code == ExitCode.Ok, error);
+        (code, _, error) = await CommandLine.RunAsync(
+            ["eval", "tasks", "-m", folder["plain.gguf"], "--tasks", "password", "--lengths", "256", "--variants", "dense", "--out", folder["run"]], Token);
+        Assert.Equal(ExitCode.Usage, code);
+        Assert.Contains("answers of another model", error);
+    }
+
+    private static string[] Scores(string json) =>
+        [.. JsonDocument.Parse(json).RootElement.GetProperty("tasks").EnumerateArray().Select(score => score.GetRawText())];
 
     [Fact]
     public async Task A_report_of_nothing_is_refused()

@@ -67,7 +67,7 @@ public sealed class EvaluationRunnerTests(ModelFixture fixture)
     public async Task Every_selector_runs_and_the_oracle_keeps_more_mass_than_random_cells()
     {
         EvaluationPlan plan = Plan(
-            [.. EvaluationVariant.Selectors.Select(name => EvaluationVariant.Create(name, 48, fixture.Model.Info, new SearchOptions()))]) with
+            [.. EvaluationVariant.Selectors.Where(name => name != "hnsw").Select(name => EvaluationVariant.Create(name, 48, fixture.Model.Info, new SearchOptions()))]) with
         {
             Measure = true,
             DenseTrajectory = true,

@@ -161,5 +161,5 @@ public sealed class StatisticsTests
         new(variant, window, targets, blocks, 1, [], null);
 
     private static VariantFigures Measured(params double[] mass) => new(
-        "v", "exact", 128, 4, 32, [0, 1, 2], 1, 1, 0, 1, 0, 0, 0, 1, null, [.. mass.Select((value, i) => new WindowLayer(i, 1, value, 0.5, 0))]);
+        "v", "exact", 128, 4, 32, [0, 1, 2], 1, 1, 0, 1, 0, 0, 0, null, null, 1, null, [.. mass.Select((value, i) => new WindowLayer(i, 1, value, 0.5, 0))]);
 }
