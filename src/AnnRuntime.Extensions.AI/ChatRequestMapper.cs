@@ -32,11 +32,17 @@ internal static class ChatRequestMapper
     public static ChatOptions Template(Meai.ChatOptions? options)
     {
         JsonElement[] tools = options?.ToolMode is NoneChatToolMode ? [] : [.. Tools(options)];
+        if (tools is [] && options?.ToolMode is RequiredChatToolMode { RequiredFunctionName: { } missing })
+        {
+            throw new ArgumentException($"The function '{missing}' is required but is not among the tools.", nameof(options));
+        }
+
         return new ChatOptions
         {
             EnableThinking = options?.Reasoning?.Effort is not ReasoningEffort.None,
             Tools = tools is [] ? null : tools,
             ToolChoice = tools is [] ? null : options!.ToolMode is RequiredChatToolMode ? "required" : "auto",
+            ParallelToolCalls = options?.AllowMultipleToolCalls ?? false,
             JsonSchema = options?.ResponseFormat is ChatResponseFormatJson json
                 ? json.Schema ?? JsonElement.Parse("""{"type":"object"}""")
                 : null,
@@ -48,7 +54,7 @@ internal static class ChatRequestMapper
     {
         GenerationRequest basis = template ?? new GenerationRequest { Prompt = tokens };
         SamplingOptions sampling = basis.Options.Sampling;
-        bool enforced = prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
+        bool enforced = sampling.Grammar is null && prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
         return basis with
         {
             Prompt = tokens,
@@ -56,7 +62,7 @@ internal static class ChatRequestMapper
             {
                 MaxTokens = options?.MaxOutputTokens ?? (template is null ? 1024 : basis.Options.MaxTokens),
                 StopStrings = [.. basis.Options.StopStrings, .. prompt.Stops, .. options?.StopSequences ?? []],
-                ShowSpecial = prompt.PreservedTokens.Count > 0,
+                ShownTokens = prompt.PreservedTokens,
                 Sampling = sampling with
                 {
                     Grammar = enforced ? prompt.Grammar : sampling.Grammar,

@@ -13,7 +13,7 @@ namespace AnnRuntime.Server;
 /// <summary>The endpoints of an engine. They read and write without reflection, so a trimmed program may host them.</summary>
 public static class AnnServer
 {
-    /// <summary>Maps /v1/chat/completions, /v1/completions, /v1/models, /tokenize, /detokenize, /health, /metrics, /slots and the page at /.</summary>
+    /// <summary>Maps /v1/chat/completions, /v1/completions, /v1/models (and one of them), /tokenize, /detokenize, /health, /metrics, /slots and the page at /.</summary>
     /// <param name="app">The application.</param>
     /// <param name="engine">The engine; the application does not dispose it.</param>
     /// <param name="options">Default: no keys, 1024 tokens an answer, 16 MiB a body, 10 minutes a request.</param>
@@ -31,7 +31,9 @@ public static class AnnServer
         Map("GET", "/health", http => HealthAsync(http, engine), open: true);
         Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine, options));
         Map("POST", "/v1/completions", http => CompleteAsync(http, engine, options));
-        Map("GET", "/v1/models", http => ModelsAsync(http, engine, options));
+        Map("GET", "/v1/models", http => HttpJson.WriteAsync(
+            http, new ModelList("list", [Describe(engine, options)]), ServerJson.Default.ModelList));
+        Map("GET", "/v1/models/{**name}", http => ModelAsync(http, engine, options));
         Map("POST", "/tokenize", http => TokenizeAsync(http, engine));
         Map("POST", "/detokenize", http => DetokenizeAsync(http, engine));
         Map("GET", "/slots", http => HttpJson.WriteAsync(http, engine.Slots, ServerJson.Default.IReadOnlyListSlotStatus));
@@ -98,12 +100,13 @@ public static class AnnServer
     private static async Task ChatAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
     {
         ChatCompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.ChatCompletionRequest);
+        RequireModel(request.Model, engine, options);
         ChatPrompt prompt = engine.Model.ChatTemplate.Apply(RequestMapper.Messages(request.Messages), RequestMapper.Chat(request));
         bool enforced = prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
         var template = new GenerationOptions
         {
             StopStrings = prompt.Stops,
-            ShowSpecial = prompt.PreservedTokens.Count > 0,
+            ShownTokens = prompt.PreservedTokens,
             Sampling = new SamplingOptions
             {
                 Grammar = enforced ? prompt.Grammar : null,
@@ -118,21 +121,37 @@ public static class AnnServer
     private static async Task CompleteAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
     {
         CompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.CompletionRequest);
+        RequireModel(request.Model, engine, options);
         IReadOnlyList<int> prompt = RequestMapper.Prompt(request.Prompt, engine.Model.Tokenizer);
         GenerationRequest engineRequest = RequestMapper.ToEngine(request, prompt, new GenerationOptions(), options);
         await new Answering(engine, options, new TextFormat(), request).RunAsync(http, engineRequest);
     }
 
-    private static Task ModelsAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
+    private static void RequireModel(string? name, GenerationEngine engine, ServerOptions options)
+    {
+        if (!string.IsNullOrEmpty(name) && !options.AnyModel && name != ModelName(engine, options))
+        {
+            throw new ApiException(
+                404, $"There is no model '{name}'; this server has '{ModelName(engine, options)}'.", "invalid_request_error",
+                "model_not_found", "model");
+        }
+    }
+
+    private static Task ModelAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
+    {
+        RequireModel(http.Request.RouteValues["name"] as string, engine, options);
+        return HttpJson.WriteAsync(http, Describe(engine, options), ServerJson.Default.ModelEntry);
+    }
+
+    private static ModelEntry Describe(GenerationEngine engine, ServerOptions options)
     {
         ModelInfo info = engine.Model.Info;
         var meta = new ModelMeta(
             info.VocabularySize, info.TrainingLength, engine.SequenceLength, info.EmbeddingLength, info.Parameters, info.SizeBytes,
             engine.Search.Mode!.Value.ToString().ToLowerInvariant(), engine.Search.TopK, engine.Model.SearchedLayers);
-        var entry = new ModelEntry(
+        return new ModelEntry(
             ModelName(engine, options), "model", new DateTimeOffset(File.GetLastWriteTimeUtc(engine.Model.Path)).ToUnixTimeSeconds(),
             "ann-runtime", meta);
-        return HttpJson.WriteAsync(http, new ModelList("list", [entry]), ServerJson.Default.ModelList);
     }
 
     private static async Task TokenizeAsync(HttpContext http, GenerationEngine engine)

@@ -36,16 +36,29 @@ internal static class RequestMapper
             ? throw ApiException.Invalid("messages is missing or empty; it needs at least one message.", "messages")
             : [.. messages.Select(Message)];
 
-    public static ChatOptions Chat(ChatCompletionRequest from) => new()
+    public static ChatOptions Chat(ChatCompletionRequest from)
     {
-        Tools = from.Tools is [] ? null : from.Tools,
-        ToolChoice = ToolChoice(from.ToolChoice),
-        JsonSchema = Schema(from.ResponseFormat),
-    };
+        string? only = OnlyFunction(from.ToolChoice);
+        JsonElement[] tools = [.. (from.Tools ?? []).Where(tool => only is null || FunctionName(tool) == only)];
+        if (only is not null && tools is [])
+        {
+            throw ApiException.Invalid(
+                $"tool_choice names the function '{only}'; tools has {string.Join(", ", (from.Tools ?? []).Select(FunctionName))}.",
+                "tool_choice");
+        }
+
+        return new ChatOptions
+        {
+            Tools = tools is [] ? null : tools,
+            ToolChoice = ToolChoice(from.ToolChoice),
+            ParallelToolCalls = from.ParallelToolCalls ?? false,
+            JsonSchema = Schema(from.ResponseFormat),
+        };
+    }
 
     public static IReadOnlyList<int> Prompt(JsonElement? prompt, Tokenizer tokenizer) => prompt switch
     {
-        { ValueKind: JsonValueKind.String } text => tokenizer.Tokenize(text.GetString()!),
+        { ValueKind: JsonValueKind.String } text => tokenizer.Tokenize(Text(text, "prompt")),
         { ValueKind: JsonValueKind.Array } array when array.EnumerateArray().All(item => item.ValueKind == JsonValueKind.Number)
             => [.. array.EnumerateArray().Select(item => item.TryGetInt32(out int token)
                 ? token
@@ -55,7 +68,7 @@ internal static class RequestMapper
     };
 
     private static ChatMessage Message(WireMessage message) =>
-        new(message.Role ?? throw ApiException.Invalid("A message has no role.", "messages"), Content(message.Content))
+        new(Role(message.Role ?? throw ApiException.Invalid("A message has no role.", "messages")), Content(message.Content))
         {
             ReasoningContent = message.ReasoningContent,
             ToolCallId = message.ToolCallId,
@@ -64,14 +77,17 @@ internal static class RequestMapper
                 : [.. message.ToolCalls.Select(call => new ChatToolCall(call.Id, call.Function.Name, call.Function.Arguments))],
         };
 
+    // OpenAI's newer name for instructions; templates know the older one
+    private static string Role(string role) => role == "developer" ? "system" : role;
+
     private static string Content(JsonElement? content) => content switch
     {
         null or { ValueKind: JsonValueKind.Null } => "",
-        { ValueKind: JsonValueKind.String } text => text.GetString()!,
+        { ValueKind: JsonValueKind.String } text => Text(text, "messages"),
         { ValueKind: JsonValueKind.Array } parts => string.Concat(parts.EnumerateArray().Select(part =>
             part.ValueKind == JsonValueKind.Object
             && part.TryGetProperty("text", out JsonElement text) && text.ValueKind == JsonValueKind.String
-                ? text.GetString()
+                ? Text(text, "messages")
                 : throw ApiException.Invalid("A message has a part that is no text; this server reads text only.", "messages"))),
         _ => throw ApiException.Invalid("A message's content must be a text or an array of text parts.", "messages"),
     };
@@ -98,10 +114,10 @@ internal static class RequestMapper
     private static IEnumerable<string> Stops(JsonElement? stop) => stop switch
     {
         null or { ValueKind: JsonValueKind.Null } => [],
-        { ValueKind: JsonValueKind.String } text => [text.GetString()!],
+        { ValueKind: JsonValueKind.String } text => [Text(text, "stop")],
         { ValueKind: JsonValueKind.Array } array => [.. array.EnumerateArray().Select(item =>
             item.ValueKind == JsonValueKind.String
-                ? item.GetString()!
+                ? Text(item, "stop")
                 : throw ApiException.Invalid("stop has an item that is no text.", "stop"))],
         _ => throw ApiException.Invalid("stop must be a text or an array of texts.", "stop"),
     };
@@ -109,10 +125,24 @@ internal static class RequestMapper
     private static string? ToolChoice(JsonElement? choice) => choice switch
     {
         null or { ValueKind: JsonValueKind.Null } => null,
-        { ValueKind: JsonValueKind.String } word => word.GetString(),
+        { ValueKind: JsonValueKind.String } word when Array.Find(["auto", "none", "required"], word.ValueEquals) is { } known => known,
         { ValueKind: JsonValueKind.Object } => "required",
-        _ => throw ApiException.Invalid("tool_choice must be auto, none, required or an object.", "tool_choice"),
+        _ => throw ApiException.Invalid(
+            $"tool_choice is {choice}; it must be \"auto\", \"none\", \"required\" or an object that names a function.", "tool_choice"),
     };
+
+    // a choice of one function leaves the model no other
+    private static string? OnlyFunction(JsonElement? choice) => choice is { ValueKind: JsonValueKind.Object } one
+        ? FunctionName(one) ?? throw ApiException.Invalid(
+            "tool_choice is an object without function.name; it must name a function.", "tool_choice")
+        : null;
+
+    private static string? FunctionName(JsonElement tool) =>
+        tool.ValueKind == JsonValueKind.Object
+        && tool.TryGetProperty("function", out JsonElement function) && function.ValueKind == JsonValueKind.Object
+        && function.TryGetProperty("name", out JsonElement name) && name.ValueKind == JsonValueKind.String
+            ? Text(name, "tools")
+            : null;
 
     private static JsonElement? Schema(ResponseFormat? format) => format?.Type switch
     {
@@ -123,6 +153,18 @@ internal static class RequestMapper
         var other => throw ApiException.Invalid(
             $"response_format.type is '{other}'; it must be text, json_object or json_schema.", "response_format"),
     };
+
+    private static string Text(JsonElement text, string name)
+    {
+        try
+        {
+            return text.GetString()!;
+        }
+        catch (InvalidOperationException)
+        {
+            throw ApiException.Invalid($"{name} has half of a surrogate pair; it must be valid Unicode.", name);
+        }
+    }
 
     private static T? Word<T>(string? word, string name)
         where T : struct, Enum =>

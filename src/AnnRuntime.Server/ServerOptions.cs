@@ -9,6 +9,12 @@ public sealed record ServerOptions
     /// <summary>The name of the model in answers. Default null: the file's name without its extension.</summary>
     public string? ModelName { get; init; }
 
+    /// <summary>
+    /// Whether requests that name another model are answered too, by this one. Default false: 404. Requests that name none
+    /// are always answered.
+    /// </summary>
+    public bool AnyModel { get; init; }
+
     /// <summary>Tokens of an answer when the request sets no limit. Default 1024.</summary>
     /// <remarks>Cells are reserved for prompt and answer before a request starts, so "no limit" would serve one at a time.</remarks>
     /// <exception cref="ArgumentOutOfRangeException">Less than 1.</exception>

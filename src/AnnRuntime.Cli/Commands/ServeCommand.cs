@@ -34,6 +34,10 @@ internal static class ServeCommand
         Option<int> queue = Make.Integer("--queue", "Requests that may wait; others get 429.", 0, int.MaxValue, 64);
         Option<int> count = Make.Integer(
             "--tokens", "Most tokens of an answer whose request sets no limit.", 1, int.MaxValue, 1024, "-n");
+        Option<bool> anyModel = new("--any-model")
+        {
+            Description = "Answers requests that name another model too. Default: they get 404.",
+        };
         var search = new SearchArguments();
         var context = new ContextArguments($"the model's training length, at most {DefaultLength}");
         Command command = new(
@@ -47,6 +51,7 @@ internal static class ServeCommand
         command.Options.Add(parallel);
         command.Options.Add(queue);
         command.Options.Add(count);
+        command.Options.Add(anyModel);
         search.AddTo(command);
         context.AddTo(command);
         return command.Runs(async (parse, terminal, cancellationToken) =>
@@ -64,6 +69,7 @@ internal static class ServeCommand
             {
                 ApiKeys = parse.GetValue(keys) ?? [],
                 DefaultMaxTokens = parse.GetValue(count),
+                AnyModel = parse.GetValue(anyModel),
             };
             await RunAsync(engine, options, parse.GetValue(host)!, parse.GetValue(port), terminal, cancellationToken);
             return ExitCode.Ok;

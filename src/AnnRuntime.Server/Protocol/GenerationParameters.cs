@@ -76,6 +76,8 @@ internal sealed record ChatCompletionRequest : GenerationParameters
     /// <summary>auto, none, required, or an object that names a function.</summary>
     public JsonElement? ToolChoice { get; init; }
 
+    public bool? ParallelToolCalls { get; init; }
+
     public ResponseFormat? ResponseFormat { get; init; }
 }
 

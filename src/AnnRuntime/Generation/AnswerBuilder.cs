@@ -9,6 +9,8 @@ internal sealed class AnswerBuilder(Tokenizer tokenizer, GenerationOptions optio
     private readonly StopScanner _stops = new(options.StopStrings);
     private readonly StringBuilder _text = new();
     private readonly List<int> _tokens = [];
+    private readonly HashSet<int> _shown = [.. options.ShownTokens
+        .Select(text => tokenizer.Tokenize(text, addSpecial: false)).Where(tokens => tokens.Length == 1).Select(tokens => tokens[0])];
 
     public string Text => _text.ToString();
 
@@ -22,9 +24,10 @@ internal sealed class AnswerBuilder(Tokenizer tokenizer, GenerationOptions optio
     {
         bool ends = tokenizer.IsEndOfGeneration(token) && !options.IgnoreEndOfGeneration;
         string text = "";
-        if (!ends || options.ShowSpecial)
+        bool shown = options.ShowSpecial || _shown.Contains(token);
+        if (!ends || shown)
         {
-            text = _stops.Append(_decoder.Append(tokenizer.GetBytes(token, options.ShowSpecial)));
+            text = _stops.Append(_decoder.Append(tokenizer.GetBytes(token, shown)));
         }
 
         reason =

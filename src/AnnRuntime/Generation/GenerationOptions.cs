@@ -49,6 +49,12 @@ public sealed record GenerationOptions
     /// <summary>Writes special tokens of the answer as text. Default false.</summary>
     public bool ShowSpecial { get; init; }
 
+    /// <summary>
+    /// Special tokens whose text belongs to the answer all the same, such as <see cref="ChatPrompt.PreservedTokens"/>. Default
+    /// none.
+    /// </summary>
+    public IReadOnlyList<string> ShownTokens { get; init; } = [];
+
     /// <summary>Keeps the cells that the prompt shares with what the session holds. Default true.</summary>
     public bool ReusePrefix { get; init; } = true;
 }

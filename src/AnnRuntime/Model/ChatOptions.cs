@@ -17,6 +17,9 @@ public sealed record ChatOptions
     /// <summary>auto, none or required. Default null: the library's.</summary>
     public string? ToolChoice { get; init; }
 
+    /// <summary>Lets an answer call several tools, where the template has a form for it. Default false.</summary>
+    public bool ParallelToolCalls { get; init; }
+
     /// <summary>A JSON schema that the answer has to follow. Default none.</summary>
     public JsonElement? JsonSchema { get; init; }
 

@@ -15,6 +15,8 @@ internal sealed record ChatRequest
 
     public string? ToolChoice { get; init; }
 
+    public bool ParallelToolCalls { get; init; }
+
     public JsonElement? JsonSchema { get; init; }
 
     public string? Template { get; init; }

@@ -33,6 +33,7 @@ public sealed class ChatTemplate
             EnableThinking = options.EnableThinking,
             Tools = options.Tools,
             ToolChoice = options.ToolChoice,
+            ParallelToolCalls = options.ParallelToolCalls,
             JsonSchema = options.JsonSchema,
             Template = options.Template,
         };
@@ -46,7 +47,11 @@ public sealed class ChatTemplate
                 + "Leave the choice to the model (auto), or take a model whose template knows tools.");
         }
 
-        return prompt with { Applied = applied };
+        return prompt with
+        {
+            Applied = applied,
+            Grammar = options.ToolChoice == "required" ? ToolGrammar.Tighten(prompt.Grammar, options.ParallelToolCalls) : prompt.Grammar,
+        };
     }
 
     /// <summary>Reads an answer: content, reasoning and tool calls.</summary>

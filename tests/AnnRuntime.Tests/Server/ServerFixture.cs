@@ -32,9 +32,13 @@ internal sealed class ServerFixture : IAsyncDisposable
     public HttpClient Client { get; }
 
     public static async Task<ServerFixture> StartAsync(
-        ModelFixture fixture, ServerOptions? options = null, EngineOptions? engineOptions = null)
+        ModelFixture fixture, ServerOptions? options = null, EngineOptions? engineOptions = null) =>
+        await StartAsync(fixture.Model, options, engineOptions);
+
+    public static async Task<ServerFixture> StartAsync(
+        AnnModel model, ServerOptions? options = null, EngineOptions? engineOptions = null)
     {
-        var engine = new GenerationEngine(fixture.Model, engineOptions ?? new EngineOptions
+        var engine = new GenerationEngine(model, engineOptions ?? new EngineOptions
         {
             Context = new ContextOptions { ContextLength = 2048, MaxSequences = 4, UbatchSize = 128 },
         });
