@@ -150,7 +150,7 @@ public static class AnnServer
             info.VocabularySize, info.TrainingLength, engine.SequenceLength, info.EmbeddingLength, info.Parameters, info.SizeBytes,
             engine.Search.Mode!.Value.ToString().ToLowerInvariant(), engine.Search.TopK, engine.Model.SearchedLayers);
         return new ModelEntry(
-            ModelName(engine, options), "model", new DateTimeOffset(File.GetLastWriteTimeUtc(engine.Model.Path)).ToUnixTimeSeconds(),
+            ModelName(engine, options), "model", engine.Model.Written.ToUnixTimeSeconds(),
             "ann-runtime", meta);
     }
 

@@ -17,17 +17,23 @@ internal sealed class ModelArguments
     private readonly Option<int?> _gpuLayers =
         Make.Integer("--gpu-layers", "Layers kept on GPUs. Default: all, where there is a GPU.", 0);
 
+    private readonly Option<bool> _noMap = new("--no-mmap")
+    {
+        Description = "Reads the file instead of mapping it: then it may be overwritten while the program runs.",
+    };
+
     public void AddTo(Command command)
     {
         command.Options.Add(_model);
         command.Options.Add(_gpuLayers);
+        command.Options.Add(_noMap);
     }
 
     /// <summary>Loads the model that the command line names, with progress.</summary>
     public Task<AnnModel> LoadAsync(ParseResult parse, Terminal terminal, CancellationToken cancellationToken) =>
         LoadAsync(
             parse.GetValue(_model) ?? FindDefault(),
-            new ModelOptions { GpuLayers = parse.GetValue(_gpuLayers) },
+            new ModelOptions { GpuLayers = parse.GetValue(_gpuLayers), MemoryMap = !parse.GetValue(_noMap) },
             parse, terminal, cancellationToken);
 
     /// <summary>Loads a model with progress; messages of the native library go to stderr.</summary>

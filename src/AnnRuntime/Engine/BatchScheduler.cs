@@ -20,6 +20,9 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
 
     public SlotTable Slots => _slots;
 
+    /// <summary>For tests: called before each batch with its search.</summary>
+    public Action<SearchChoice>? BeforeDecode { get; set; }
+
     /// <summary>The search of a request: its own wishes, else the context's.</summary>
     public static SearchChoice Choice(SearchOptions resolved, SearchMode? mode = null, int? topK = null)
     {
@@ -46,6 +49,7 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
         {
             Apply(group[0].Choice, observed);
             Fill(group);
+            BeforeDecode?.Invoke(group[0].Choice);
             long started = Stopwatch.GetTimestamp();
             Decode(_parts.Count == 1 ? _parts[0].Slot.Request!.Cancellation : stopping);
             TimeSpan time = Stopwatch.GetElapsedTime(started);
@@ -64,6 +68,11 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
             foreach (EngineSlot slot in group.Where(slot => slot.Request is not null))
             {
                 End(slot, FinishReason.Failed, exception);
+            }
+
+            if (exception is NotEnoughMemoryException)
+            {
+                _slots.Restart(); // an index that could not grow is usable again only when it is empty
             }
         }
 

@@ -10,8 +10,9 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>, IDisposable
     private readonly Channel<GeneratedToken> _tokens = Channel.CreateUnbounded<GeneratedToken>(
         new UnboundedChannelOptions { SingleReader = true, SingleWriter = true });
     private readonly TaskCompletionSource<GenerationResult> _result = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly CancellationTokenSource _cancel;
+    private readonly CancellationTokenSource _cancel = new();
     private readonly CancellationToken _callers;
+    private readonly CancellationTokenRegistration _cancelledByCaller;
     private readonly long _submitted = Stopwatch.GetTimestamp();
     private TimeSpan _promptTime;
     private TimeSpan _decodeTime;
@@ -24,8 +25,8 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>, IDisposable
         Answer = new AnswerBuilder(model.Tokenizer, request.Options);
         Sampler = new Sampler(model, request.Options.Sampling);
         _callers = cancellationToken;
-        _cancel = CancellationTokenSource.CreateLinkedTokenSource(cancellationToken);
         Cancellation = _cancel.Token;
+        _cancelledByCaller = cancellationToken.UnsafeRegister(static cancel => ((CancellationTokenSource)cancel!).Cancel(), _cancel);
     }
 
     /// <summary>The request.</summary>
@@ -115,10 +116,17 @@ public sealed class Generation : IAsyncEnumerable<GeneratedToken>, IDisposable
         DecodeTime = _decodeTime,
     };
 
+    /// <summary>Frees what a request holds that has ended or was never taken.</summary>
+    internal void Release()
+    {
+        Sampler.Dispose();
+        _cancelledByCaller.Unregister(); // the caller's token may live as long as the program
+    }
+
     /// <summary>Ends the request: with a reason, or with an exception.</summary>
     internal void End(FinishReason reason, Exception? exception = null)
     {
-        Sampler.Dispose();
+        Release();
         Ended?.Invoke();
         switch (reason)
         {

@@ -64,6 +64,13 @@ public sealed class GenerationEngine : IAsyncDisposable
     /// <summary>Whether new requests are refused (<see cref="DrainAsync"/>, <see cref="DisposeAsync"/>).</summary>
     public bool IsDraining => Volatile.Read(ref _draining);
 
+    /// <summary>For tests: called on the engine's thread before each batch with its search; what it throws, the batch fails with.</summary>
+    internal Action<SearchChoice>? BeforeDecode
+    {
+        get => _scheduler.BeforeDecode;
+        set => _scheduler.BeforeDecode = value;
+    }
+
     /// <summary>Takes a request. It starts as soon as a sequence and enough cells are free.</summary>
     /// <param name="request">The request.</param>
     /// <param name="cancellationToken">Stops it between two ubatches, or sooner when it is alone.</param>
@@ -97,7 +104,7 @@ public sealed class GenerationEngine : IAsyncDisposable
         {
             if (_draining || _taken >= Options.Context.MaxSequences + Options.QueueLimit)
             {
-                generation.Sampler.Dispose();
+                generation.Release();
                 _meter.AddRefused();
                 throw new EngineBusyException(_draining
                     ? "The engine is shutting down and takes no more requests."
@@ -289,9 +296,30 @@ public sealed class GenerationEngine : IAsyncDisposable
         }
     }
 
+    // a request that was cancelled must not take a place in the queue until its turn comes
+    private void EndCancelledWaiting()
+    {
+        Generation[] cancelled;
+        lock (_lock)
+        {
+            cancelled = [.. _queue.Where(request => request.Cancellation.IsCancellationRequested)];
+            foreach (Generation request in cancelled)
+            {
+                _queue.Remove(request);
+            }
+        }
+
+        foreach (Generation request in cancelled)
+        {
+            _meter.AddEnd(request, FinishReason.Cancelled);
+            request.End(FinishReason.Cancelled);
+        }
+    }
+
     // in order of arrival: a request that does not fit yet holds back those behind it, so that none starves
     private void Admit()
     {
+        EndCancelledWaiting();
         while (true)
         {
             Generation? next;
@@ -306,12 +334,7 @@ public sealed class GenerationEngine : IAsyncDisposable
 
             try
             {
-                if (next.Cancellation.IsCancellationRequested)
-                {
-                    _meter.AddEnd(next, FinishReason.Cancelled);
-                    next.End(FinishReason.Cancelled);
-                }
-                else if (!_scheduler.TryAdmit(next))
+                if (!_scheduler.TryAdmit(next))
                 {
                     return;
                 }

@@ -8,9 +8,6 @@ internal static class PrefixFile
 {
     private static ReadOnlySpan<byte> Magic => "ANNPREF1"u8;
 
-    /// <summary>Bytes at either end of a model file that its fingerprint is made of, with the length.</summary>
-    private const int FingerprintPart = 1 << 20;
-
     public static int Save(AnnContext context, SlotTable slots, IReadOnlyList<int> prompt, string path)
     {
         // one token more than the prompt, since a common prefix leaves its last token out
@@ -29,7 +26,7 @@ internal static class PrefixFile
             using (var writer = new BinaryWriter(File.Create(temporary)))
             {
                 writer.Write(Magic);
-                writer.Write(Fingerprint(context.Model.Path));
+                writer.Write(context.Model.Fingerprint);
                 writer.Write((int)slot.Choice.Mode);
                 writer.Write(slot.Choice.TopK);
                 writer.Write(slot.History.Count);
@@ -56,7 +53,7 @@ internal static class PrefixFile
             throw new StateException($"'{path}' is no saved prefix.");
         }
 
-        if (!file.AsSpan(Magic.Length, SHA256.HashSizeInBytes).SequenceEqual(Fingerprint(context.Model.Path)))
+        if (!file.AsSpan(Magic.Length, SHA256.HashSizeInBytes).SequenceEqual(context.Model.Fingerprint))
         {
             throw new StateException($"'{path}' was saved with another model file than '{Path.GetFileName(context.Model.Path)}'.");
         }
@@ -95,19 +92,5 @@ internal static class PrefixFile
         slot.Choice = new SearchChoice((SearchMode)numbers[0], numbers[1]);
         slots.Release(slot);
         return tokens;
-    }
-
-    private static byte[] Fingerprint(string path)
-    {
-        using FileStream file = File.OpenRead(path);
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        byte[] part = new byte[Math.Min(file.Length, FingerprintPart)];
-        hash.AppendData(BitConverter.GetBytes(file.Length));
-        file.ReadExactly(part);
-        hash.AppendData(part);
-        file.Seek(-part.Length, SeekOrigin.End);
-        file.ReadExactly(part);
-        hash.AppendData(part);
-        return hash.GetHashAndReset();
     }
 }

@@ -83,6 +83,21 @@ internal sealed class SlotTable(AnnContext context)
         }
     }
 
+    /// <summary>Removes all cells; what the requests that are served had is computed again.</summary>
+    public void Restart()
+    {
+        context.Clear();
+        foreach (EngineSlot slot in _slots)
+        {
+            if (slot.Request is not null)
+            {
+                slot.Pending.InsertRange(0, slot.History);
+            }
+
+            slot.History.Clear();
+        }
+    }
+
     /// <summary>An idle slot: an empty one, else the one that has been idle longest. Null: all are busy.</summary>
     public EngineSlot? LeastUseful(EngineSlot? except) => _slots
         .Where(slot => slot.Request is null && slot != except)

@@ -12,10 +12,12 @@ public sealed class AnnModel : IDisposable
 {
     private readonly ModelHandle _handle;
 
-    private AnnModel(ModelHandle handle, string path)
+    private AnnModel(ModelHandle handle, string path, byte[] fingerprint, DateTimeOffset written)
     {
         _handle = handle;
         Path = path;
+        Fingerprint = fingerprint;
+        Written = written;
         Info = ModelInfo.FromNative(handle.GetInfo());
         SearchedLayers = handle.GetSearchLayers(Info.SearchedLayers);
         Tokenizer = new Tokenizer(this);
@@ -24,6 +26,9 @@ public sealed class AnnModel : IDisposable
 
     /// <summary>The file it was loaded from.</summary>
     public string Path { get; }
+
+    /// <summary>When the file was last written, as it was when it was loaded.</summary>
+    public DateTimeOffset Written { get; }
 
     /// <summary>Shape of the model and of its search.</summary>
     public ModelInfo Info { get; }
@@ -36,6 +41,9 @@ public sealed class AnnModel : IDisposable
 
     /// <summary>Messages to a prompt, an answer to a message.</summary>
     public ChatTemplate ChatTemplate { get; }
+
+    /// <summary>Of the file that was loaded: another may lie under its path by now.</summary>
+    internal byte[] Fingerprint { get; }
 
     /// <summary>The handle, or an exception after <see cref="Dispose"/>.</summary>
     internal ModelHandle Handle
@@ -83,11 +91,22 @@ public sealed class AnnModel : IDisposable
             throw new InvalidModelException($"The model file '{path}' {reason}.");
         }
 
+        byte[] fingerprint;
+        DateTimeOffset written = File.GetLastWriteTimeUtc(full);
+        try
+        {
+            fingerprint = FileFingerprint.Of(full);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new InvalidModelException($"The model file '{path}' cannot be read: {exception.Message}", exception);
+        }
+
         ModelHandle handle = ModelHandle.Load(
             full, (options ?? new ModelOptions()).ToNative(), progress is null ? null : progress.Report, cancellationToken);
         try
         {
-            return new AnnModel(handle, full);
+            return new AnnModel(handle, full, fingerprint, written);
         }
         catch
         {
