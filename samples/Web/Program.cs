@@ -1,13 +1,21 @@
-// A web application with OpenAI's API and the page that shows retrieval:
+// A web application with OpenAI's API, the page that shows retrieval, and an endpoint of its own. appsettings.json says which
+// model, how it is searched and what is logged:
 //
-//   dotnet run --project samples/Web -- --Model models/ann-rotated-d64-q8_0.gguf --urls http://127.0.0.1:8080
-using AnnRuntime;
+//   dotnet run --project samples/Web
+//   dotnet run --project samples/Web -- --AnnRuntime:main:TopK 64 --urls http://127.0.0.1:8081
+using AnnRuntime.Hosting;
 using AnnRuntime.Server;
+using Microsoft.AspNetCore.Diagnostics.HealthChecks;
+using Microsoft.Extensions.AI;
 
 WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(args);
-using AnnModel model = await AnnModel.LoadAsync(builder.Configuration["Model"] ?? "models/ann-rotated-d64-q8_0.gguf");
-await using var engine = new GenerationEngine(model);
+builder.AddSerilogFromSettings();
+builder.Services.AddAnnRuntime("main");
+builder.Services.AddHealthChecks().AddAnnRuntime("main");
 
 WebApplication app = builder.Build();
-app.MapAnnRuntime(engine);
+app.MapHealthChecks("/health/ready", new HealthCheckOptions { Predicate = check => check.Tags.Contains("ready") });
+app.MapGet("/ask", async ([FromKeyedServices("main")] IChatClient chat, string question, CancellationToken cancellationToken) =>
+    (await chat.GetResponseAsync(question, new() { MaxOutputTokens = 64 }, cancellationToken)).Text);
+app.MapAnnRuntime("main");
 await app.RunAsync();

@@ -58,6 +58,7 @@ internal static class ChatRequestMapper
         return basis with
         {
             Prompt = tokens,
+            Operation = "chat",
             Options = basis.Options with
             {
                 MaxTokens = options?.MaxOutputTokens ?? (template is null ? 1024 : basis.Options.MaxTokens),

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Http;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Routing;
+using Microsoft.Extensions.DependencyInjection;
 
 namespace AnnRuntime.Server;
 
@@ -21,35 +22,57 @@ public static class AnnServer
     {
         ArgumentNullException.ThrowIfNull(app);
         ArgumentNullException.ThrowIfNull(engine);
-        options ??= new ServerOptions();
+        MapAll(app, () => engine, options ?? new ServerOptions());
+    }
+
+    /// <summary>Maps the endpoints of an engine that is a keyed service, as AddAnnRuntime of AnnRuntime.Hosting registers it.</summary>
+    /// <param name="app">The application. The engine is asked for by the first request, not now.</param>
+    /// <param name="name">The key.</param>
+    /// <param name="options">Default: no keys, 1024 tokens an answer, 16 MiB a body, 10 minutes a request.</param>
+    /// <exception cref="InvalidOperationException">No engine is registered under this name.</exception>
+    public static void MapAnnRuntime(this IEndpointRouteBuilder app, string name, ServerOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(app);
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        if (app.ServiceProvider.GetService<IServiceProviderIsKeyedService>()?.IsKeyedService(typeof(GenerationEngine), name) == false)
+        {
+            throw new InvalidOperationException(
+                $"No engine is registered under the name '{name}'; call services.AddAnnRuntime(\"{name}\") before the application is built.");
+        }
+
+        MapAll(app, () => app.ServiceProvider.GetRequiredKeyedService<GenerationEngine>(name), options ?? new ServerOptions());
+    }
+
+    internal static string ModelName(GenerationEngine engine, ServerOptions options) =>
+        options.ModelName ?? Path.GetFileNameWithoutExtension(engine.Model.Path);
+
+    private static void MapAll(IEndpointRouteBuilder app, Func<GenerationEngine> engine, ServerOptions options)
+    {
         byte[][] keys = [.. options.ApiKeys.Select(Encoding.UTF8.GetBytes)];
 
         void Map(string method, string path, RequestDelegate body, bool open = false) => app.MapMethods(
             path, [method], (RequestDelegate)(http => GuardAsync(http, body, open ? [] : keys, options)));
 
         Map("GET", "/", PageAsync, open: true);
-        Map("GET", "/health", http => HealthAsync(http, engine), open: true);
-        Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine, options));
-        Map("POST", "/v1/completions", http => CompleteAsync(http, engine, options));
+        Map("GET", "/health", http => HealthAsync(http, engine()), open: true);
+        Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine(), options));
+        Map("POST", "/v1/completions", http => CompleteAsync(http, engine(), options));
         Map("GET", "/v1/models", http => HttpJson.WriteAsync(
-            http, new ModelList("list", [Describe(engine, options)]), ServerJson.Default.ModelList));
-        Map("GET", "/v1/models/{**name}", http => ModelAsync(http, engine, options));
-        Map("POST", "/tokenize", http => TokenizeAsync(http, engine));
-        Map("POST", "/detokenize", http => DetokenizeAsync(http, engine));
-        Map("GET", "/slots", http => HttpJson.WriteAsync(http, engine.Slots, ServerJson.Default.IReadOnlyListSlotStatus));
+            http, new ModelList("list", [Describe(engine(), options)]), ServerJson.Default.ModelList));
+        Map("GET", "/v1/models/{**name}", http => ModelAsync(http, engine(), options));
+        Map("POST", "/tokenize", http => TokenizeAsync(http, engine()));
+        Map("POST", "/detokenize", http => DetokenizeAsync(http, engine()));
+        Map("GET", "/slots", http => HttpJson.WriteAsync(http, engine().Slots, ServerJson.Default.IReadOnlyListSlotStatus));
         Map("GET", "/metrics", http =>
         {
             http.Response.ContentType = "text/plain; version=0.0.4";
-            return http.Response.WriteAsync(PrometheusText.Write(engine.GetMetrics()));
+            return http.Response.WriteAsync(PrometheusText.Write(engine().GetMetrics()));
         });
         app.MapFallback((RequestDelegate)(http => GuardAsync(
             http,
             _ => throw new ApiException(404, $"There is no {http.Request.Method} {http.Request.Path}.", "invalid_request_error", "not_found"),
             [], options)));
     }
-
-    internal static string ModelName(GenerationEngine engine, ServerOptions options) =>
-        options.ModelName ?? Path.GetFileNameWithoutExtension(engine.Model.Path);
 
     private static async Task GuardAsync(HttpContext http, RequestDelegate body, byte[][] keys, ServerOptions options)
     {
@@ -115,7 +138,7 @@ public static class AnnServer
         };
         GenerationRequest engineRequest = RequestMapper.ToEngine(
             request, engine.Model.Tokenizer.Tokenize(prompt.Prompt), template, options);
-        await new Answering(engine, options, new ChatFormat(prompt), request).RunAsync(http, engineRequest);
+        await new Answering(engine, options, new ChatFormat(prompt), request).RunAsync(http, engineRequest with { Operation = "chat" });
     }
 
     private static async Task CompleteAsync(HttpContext http, GenerationEngine engine, ServerOptions options)

@@ -19,6 +19,8 @@ internal sealed class ApiException(int status, string message, string type, stri
     public static ApiException From(Exception exception) => exception switch
     {
         ApiException api => api,
+        EngineBusyException { IsDraining: true } => new(
+            StatusCodes.Status503ServiceUnavailable, exception.Message, "server_error", "shutting_down"),
         EngineBusyException => new(StatusCodes.Status429TooManyRequests, exception.Message, "rate_limit_error", "engine_busy"),
         ContextFullException => new(
             StatusCodes.Status400BadRequest, exception.Message, "invalid_request_error", "context_length_exceeded"),

@@ -38,6 +38,10 @@ internal static class ServeCommand
         {
             Description = "Answers requests that name another model too. Default: they get 404.",
         };
+        Option<int> measure = Make.Integer(
+            "--measure-every",
+            "Every N-th step of generation is compared with full attention, for /metrics: cells visited, mass, recall. 0: none.",
+            0, int.MaxValue, 0);
         var search = new SearchArguments();
         var context = new ContextArguments($"the model's training length, at most {DefaultLength}");
         Command command = new(
@@ -52,6 +56,7 @@ internal static class ServeCommand
         command.Options.Add(queue);
         command.Options.Add(count);
         command.Options.Add(anyModel);
+        command.Options.Add(measure);
         search.AddTo(command);
         context.AddTo(command);
         return command.Runs(async (parse, terminal, cancellationToken) =>
@@ -64,6 +69,7 @@ internal static class ServeCommand
                     MaxSequences = parse.GetValue(parallel),
                 },
                 QueueLimit = parse.GetValue(queue),
+                MeasureEvery = parse.GetValue(measure),
             });
             var options = new ServerOptions
             {

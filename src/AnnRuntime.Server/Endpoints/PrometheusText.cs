@@ -25,6 +25,13 @@ internal static class PrometheusText
         Add(text, "ann_runtime_requests_refused_total", "counter", "Requests refused by a full queue.", metrics.Refused);
         Add(text, "ann_runtime_kv_cells_used", "gauge", "Cells in use; shared ones count for each sequence.", metrics.CellsUsed);
         Add(text, "ann_runtime_kv_cells", "gauge", "Cells of the context.", metrics.Cells);
+        Add(text, "ann_runtime_search_measured_steps_total", "counter", "Steps whose search was measured (--measure-every).", metrics.MeasuredSteps);
+        Add(text, "ann_runtime_search_cells_visible_sum", "counter", "Mean visible cells of measured steps, summed.", metrics.VisibleSum);
+        Add(text, "ann_runtime_search_cells_visited_sum", "counter", "Mean attended cells of measured steps, summed.", metrics.VisitedSum);
+        Add(text, "ann_runtime_search_mass_sum", "counter", "Attention mass of measured steps, summed.", metrics.MassSum);
+        Add(text, "ann_runtime_search_recall_teacher_sum", "counter", "Teacher recall of measured steps, summed.", metrics.TeacherRecallSum);
+        Add(text, "ann_runtime_search_index_measured_steps_total", "counter", "Measured steps that searched an index.", metrics.IndexMeasuredSteps);
+        Add(text, "ann_runtime_search_recall_index_sum", "counter", "Index recall of these steps, summed.", metrics.IndexRecallSum);
         return text.ToString();
     }
 

@@ -17,6 +17,7 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
     private readonly List<Part> _parts = [];
     private SearchChoice _applied = Choice(context.Search);
     private int _turn;
+    private long _generatingSteps;
 
     public SlotTable Slots => _slots;
 
@@ -45,15 +46,21 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
         }
 
         bool observed = IsObserved(group[0]);
+        bool measured = observed || IsMeasured(group);
         try
         {
-            Apply(group[0].Choice, observed);
+            Apply(group[0].Choice, measured);
             Fill(group);
             BeforeDecode?.Invoke(group[0].Choice);
             long started = Stopwatch.GetTimestamp();
             Decode(_parts.Count == 1 ? _parts[0].Slot.Request!.Cancellation : stopping);
             TimeSpan time = Stopwatch.GetElapsedTime(started);
             meter.AddStep(_parts.Count, _batch.Count, time);
+            if (measured)
+            {
+                meter.AddSearch(context.GetStatistics(), group[0].Choice.Mode);
+            }
+
             foreach (Part part in _parts)
             {
                 Advance(part, time, observed);
@@ -87,6 +94,29 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
             End(slot, FinishReason.Failed, exception);
         }
     }
+
+    /// <summary>Computes a ubatch of a few tokens and one token, and forgets them. Does nothing while all slots are busy.</summary>
+    public bool WarmUp()
+    {
+        if (_slots.LeastUseful(except: null) is not { } slot)
+        {
+            return false;
+        }
+
+        _slots.Forget(slot);
+        int token = Math.Max(0, context.Model.Tokenizer.BeginToken ?? 0);
+        int[] tokens = [.. Enumerable.Repeat(token, Math.Min(8, Math.Min(context.Options.UbatchSize, context.SequenceLength - 1)))];
+        context.Decode(tokens, slot.Sequence);
+        context.Decode([token], slot.Sequence);
+        context.RemoveSequence(slot.Sequence);
+        return true;
+    }
+
+    private bool IsMeasured(EngineSlot[] group) =>
+        options.MeasureEvery > 0
+        && group[0].Choice.Mode != SearchMode.Off
+        && group.All(slot => slot.Pending.Count == 1)
+        && _generatingSteps++ % options.MeasureEvery == 0;
 
     private static bool IsObserved(EngineSlot slot) => slot.Request!.Request.Observe && slot.Pending.Count == 1;
 
@@ -136,7 +166,7 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
         return [];
     }
 
-    private void Apply(SearchChoice choice, bool observed)
+    private void Apply(SearchChoice choice, bool measured)
     {
         if (choice != _applied)
         {
@@ -148,7 +178,7 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
             _applied = choice;
         }
 
-        if (observed)
+        if (measured)
         {
             context.StartStatistics(StatisticsKinds.Mass);
         }

@@ -23,4 +23,7 @@ public sealed class EngineBusyException : Exception
         : base(message, innerException)
     {
     }
+
+    /// <summary>Whether the engine shuts down, so that trying again is of no use. Default false: its queue is full.</summary>
+    public bool IsDraining { get; init; }
 }

@@ -42,6 +42,27 @@ public sealed record EngineMetrics
     /// <summary>Time of their computation.</summary>
     public TimeSpan StepTime { get; init; }
 
+    /// <summary>Steps of generation whose search was measured (<see cref="EngineOptions.MeasureEvery"/>).</summary>
+    public long MeasuredSteps { get; init; }
+
+    /// <summary>Mean cells visible to a searching query, summed over them.</summary>
+    public double VisibleSum { get; init; }
+
+    /// <summary>Mean cells that a searching query attended to, summed over them.</summary>
+    public double VisitedSum { get; init; }
+
+    /// <summary>Mean share of the full attention's mass on the cells attended to, summed over them.</summary>
+    public double MassSum { get; init; }
+
+    /// <summary>Mean share of the full attention's top-k among the cells attended to, summed over them.</summary>
+    public double TeacherRecallSum { get; init; }
+
+    /// <summary>Of the measured steps, those that searched an index.</summary>
+    public long IndexMeasuredSteps { get; init; }
+
+    /// <summary>Mean share of the exact search's cells that the index found, summed over these.</summary>
+    public double IndexRecallSum { get; init; }
+
     /// <summary>Requests that are computed now.</summary>
     public int Running { get; init; }
 

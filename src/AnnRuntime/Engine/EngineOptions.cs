@@ -51,4 +51,18 @@ public sealed record EngineOptions
             : throw new ArgumentOutOfRangeException(
                 nameof(PromptTokensPerStep), value, $"PromptTokensPerStep is {value}; it must be at least 1.");
     } = 128;
+
+    /// <summary>
+    /// Every n-th step that only generates is measured: cells visited, attention mass and recall go to the meter and to
+    /// <see cref="GenerationEngine.GetMetrics"/>. Such a step also attends in full, for comparison. Default 0: none.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int MeasureEvery
+    {
+        get;
+        init => field = value >= 0
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(MeasureEvery), value, $"MeasureEvery is {value}; it must be at least 0, which measures nothing.");
+    }
 }

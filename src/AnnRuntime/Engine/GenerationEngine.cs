@@ -37,9 +37,10 @@ public sealed class GenerationEngine : IAsyncDisposable
         Model = model;
         _context = model.CreateContext(Options.Context);
         _search = _context.Search;
-        _meter = new EngineMeter(Path.GetFileNameWithoutExtension(model.Path));
+        _meter = new EngineMeter(Path.GetFileNameWithoutExtension(model.Path), GetMetrics);
         _scheduler = new BatchScheduler(_context, Options, _meter);
         Publish();
+        _meter.Start();
         new Thread(Work) { IsBackground = true, Name = "AnnRuntime engine" }.Start();
     }
 
@@ -108,7 +109,10 @@ public sealed class GenerationEngine : IAsyncDisposable
                 _meter.AddRefused();
                 throw new EngineBusyException(_draining
                     ? "The engine is shutting down and takes no more requests."
-                    : $"{_taken - _queue.Count} requests are computed and {_queue.Count} wait; the queue takes {Options.QueueLimit}.");
+                    : $"{_taken - _queue.Count} requests are computed and {_queue.Count} wait; the queue takes {Options.QueueLimit}.")
+                {
+                    IsDraining = _draining,
+                };
             }
 
             _taken++;
@@ -163,6 +167,10 @@ public sealed class GenerationEngine : IAsyncDisposable
             await Task.Delay(20, cancellationToken).ConfigureAwait(false);
         }
     }
+
+    /// <summary>Computes a few tokens and forgets them, so that the first request does not wait for memory to be touched.</summary>
+    /// <param name="cancellationToken">Ends the waiting for the engine.</param>
+    public Task WarmUpAsync(CancellationToken cancellationToken = default) => RunBetweenStepsAsync(_scheduler.WarmUp, cancellationToken);
 
     /// <summary>Writes the cells of a prompt to a file, from which another engine of the model takes them up.</summary>
     /// <param name="prompt">Tokens that a request has computed before; what is not held is not written.</param>
@@ -376,6 +384,7 @@ public sealed class GenerationEngine : IAsyncDisposable
         }
 
         RunJobs();
+        _meter.Dispose();
         _context.Dispose();
         Publish();
         _ended.SetResult();

@@ -41,4 +41,9 @@ public sealed record GenerationRequest
     /// also attended in full for comparison, and computed apart from other requests. Default false.
     /// </summary>
     public bool Observe { get; init; }
+
+    /// <summary>
+    /// What OpenTelemetry calls the request (<c>gen_ai.operation.name</c>): <c>chat</c> or <c>text_completion</c>, the default.
+    /// </summary>
+    public string Operation { get; init; } = "text_completion";
 }

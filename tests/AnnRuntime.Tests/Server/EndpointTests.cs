@@ -172,6 +172,18 @@ public sealed class EndpointTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task A_server_that_shuts_down_says_so()
+    {
+        await using ServerFixture server = await ServerFixture.StartAsync(fixture);
+        await server.Engine.DrainAsync();
+        (HttpStatusCode status, JsonElement body) = await server.PostAsync("/v1/completions", Text);
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, status);
+        Assert.Equal("shutting_down", body.GetProperty("error").GetProperty("code").GetString());
+        using HttpResponseMessage health = await server.Client.GetAsync("/health");
+        Assert.Equal(HttpStatusCode.ServiceUnavailable, health.StatusCode);
+    }
+
+    [Fact]
     public async Task The_small_endpoints_answer()
     {
         await using ServerFixture server = await ServerFixture.StartAsync(fixture);
