@@ -62,10 +62,11 @@ public static class EvaluationRunner
             }
         }
 
-        if (plan.Generated < 0 || plan.Generated >= plan.Windows.Length - 1)
+        if (plan.Generated is < 0 or 1 || plan.Generated >= plan.Windows.Length - 1)
         {
             throw new ArgumentException(
-                $"{plan.Generated} tokens of a window come one by one; it must be 0 to {plan.Windows.Length - 2}, so that a prompt is before them.");
+                $"{plan.Generated} tokens of a window come one by one (--decode); it must be 0, or 2 to {plan.Windows.Length - 2}: "
+                + "a prompt before them, and a target among them.");
         }
 
         if (plan.MeasuredFrom % plan.Chunk != 0)

@@ -53,8 +53,8 @@ internal sealed class EvalArguments
         _context.AddTo(command, withLength: false);
     }
 
-    /// <summary>The command line, as text.</summary>
-    public static string CommandLine(ParseResult parse) => "ann " + string.Join(' ', parse.Tokens.Select(token => token.Value));
+    /// <summary>The command line, as text; files outside the checkout by their names.</summary>
+    public static string CommandLine(ParseResult parse) => BenchMachine.Command(parse.Tokens.Select(token => token.Value));
 
     /// <summary>Loads model and text, and opens the journal.</summary>
     public async Task<EvalRun> OpenAsync(

@@ -11,14 +11,19 @@ internal static class EvalPlots
         if (document.Verb == "sweep" && document.Variants is { } variants)
         {
             VariantFigures[] searching = [.. variants.Where(row => row.TopK is not null)];
-            yield return OverK("Perplexity gap against K", "perplexity above full attention, %", searching, row => row.GapPercent, linear: false);
-            if (searching.Any(row => row.Mass is not null))
+            bool measured = searching.Any(row => row.Mass is not null);
+            if (searching.Select(row => row.TopK).Distinct().Count() > 1)
             {
-                yield return OverK("Attention mass against K", "share of full attention on the chosen cells", searching, row => row.Mass, linear: true);
-                foreach (string svg in searching.GroupBy(row => row.Selector).Select(MassMap))
+                yield return OverK("Perplexity gap against K", "perplexity above full attention, %", searching, row => row.GapPercent, linear: false);
+                if (measured)
                 {
-                    yield return svg;
+                    yield return OverK("Attention mass against K", "share of full attention on the chosen cells", searching, row => row.Mass, linear: true);
                 }
+            }
+
+            if (measured)
+            {
+                yield return MassMap(searching);
             }
         }
 
@@ -113,14 +118,14 @@ internal static class EvalPlots
     // a selector has one color in all plots
     private static int Color(string selector) => SelectorCost.Known.Append(selector).Index().First(pair => pair.Item == selector).Index;
 
-    private static string MassMap(IGrouping<string, VariantFigures> selector)
+    private static string MassMap(IReadOnlyList<VariantFigures> rows)
     {
-        int[] layers = [.. selector.SelectMany(row => row.Layers).Select(layer => layer.Layer).Distinct().Order()];
+        int[] layers = [.. rows.SelectMany(row => row.Layers).Select(layer => layer.Layer).Distinct().Order()];
         return HeatMap.Render(
-            $"Attention mass of every layer, {selector.Key}", "layer", [.. layers.Select(layer => $"{layer}")],
+            "Attention mass of every layer", "layer", [.. layers.Select(layer => $"{layer}")],
             [
-                .. selector.Select(row => (
-                    $"K = {row.TopK}",
+                .. rows.Select(row => (
+                    row.Variant,
                     (IReadOnlyList<double?>)[.. layers.Select(layer => row.Layers.FirstOrDefault(one => one.Layer == layer)?.Mass)])),
             ]);
     }

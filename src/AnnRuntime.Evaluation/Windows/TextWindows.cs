@@ -1,3 +1,5 @@
+using System.Text;
+
 namespace AnnRuntime.Evaluation;
 
 /// <summary>A text cut into windows of tokens, each of one segment or of several that do not see each other.</summary>
@@ -99,7 +101,7 @@ public sealed class TextWindows
             return new TextWindows(tokens, length, count ?? Math.Max(1, tokens.Length / length));
         }
 
-        string[] documents = Split(File.ReadAllLines(path), separator);
+        string[] documents = Split(File.ReadAllLines(path, new UTF8Encoding(false, throwOnInvalidBytes: true)), separator);
         return documents.Length > 1
             ? Pack(documents.Select(document => model.Tokenizer.Tokenize(document, addSpecial: false)), length, count)
             : throw new ArgumentException($"'{path}' has no line '{separator}' between documents.");

@@ -107,7 +107,7 @@ public sealed class WindowKindTests(ModelFixture fixture)
         ArgumentException exception = await Assert.ThrowsAsync<ArgumentException>(() => RunAsync(plan));
         Assert.Contains("would never use its index", exception.Message);
         exception = await Assert.ThrowsAsync<ArgumentException>(() => RunAsync(plan with { Generated = 255 }));
-        Assert.Contains("it must be 0 to 254", exception.Message);
+        Assert.Contains("it must be 0, or 2 to 254", exception.Message);
     }
 
     [Fact]
