@@ -145,25 +145,30 @@ void scan_block(const topk_args & a, int64_t r0, int64_t r1, float * memory, col
     }
     for (int64_t c0 = 0; c0 < a.n_kv; c0 += N_TILE_CELLS) {
         const int64_t n = std::min(N_TILE_CELLS, a.n_kv - c0);
-        bool loaded = false;
-        for (int64_t r = r0; r < r1; r += N_TILE_ROWS) {
-            const int64_t nr = std::min<int64_t>(N_TILE_ROWS, r1 - r);
-            bool any = false;
+        int64_t seers[N_BLOCK]; // queries that see a cell of the tile
+        int64_t n_seers = 0;
+        for (int64_t r = r0; r < r1; ++r) {
+            if (any_visible(a, r, c0, n)) {
+                seers[n_seers++] = r;
+            }
+        }
+        if (n_seers == 0) {
+            continue;
+        }
+        if (n_seers == 1) { // generation of several sequences: transposing pays for nobody
+            scan(a, seers[0], c0, c0 + n, c[seers[0] - r0]);
+            continue;
+        }
+        transpose_tile(a.k->type, a.key(c0, s), a.k->nb[1], n, a.d, tmp, tile);
+        for (int64_t i0 = 0; i0 < n_seers; i0 += N_TILE_ROWS) {
+            const int64_t nr = std::min<int64_t>(N_TILE_ROWS, n_seers - i0);
             const float * q[N_TILE_ROWS];
             for (int64_t i = 0; i < N_TILE_ROWS; ++i) {
-                q[i] = a.at<float>(a.q, r + std::min(i, nr - 1)); // past the end: the last one again
-                any |= i < nr && any_visible(a, r + i, c0, n);
-            }
-            if (!any) {
-                continue;
-            }
-            if (!loaded) {
-                transpose_tile(a.k->type, a.key(c0, s), a.k->nb[1], n, a.d, tmp, tile);
-                loaded = true;
+                q[i] = a.at<float>(a.q, seers[i0 + std::min(i, nr - 1)]); // past the end: the last one again
             }
             tile_product<false>(q, tile, a.d, N_TILE_CELLS, x);
             for (int64_t i = 0; i < nr; ++i) {
-                collect(a, r + i, c[r - r0 + i], x[i], c0, n);
+                collect(a, seers[i0 + i], c[seers[i0 + i] - r0], x[i], c0, n);
             }
         }
     }

@@ -19,6 +19,7 @@ struct topk_case {
     ggml_type type = GGML_TYPE_F16, type_mask = GGML_TYPE_F16;
     double visible = 0.9; // share of cells
     bool   ties = false;
+    bool   apart = false; // every query sees cells of its own alone: sequences that share a cache
     int    n_threads = 2;
 };
 
@@ -44,7 +45,7 @@ void check_topk(const topk_case & c, uint32_t seed) {
     for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
         int32_t n = 0;
         for (int64_t j = 0; j < c.n_kv; ++j) {
-            const bool v = is_visible(rng);
+            const bool v = is_visible(rng) && (!c.apart || j*c.n_tokens/c.n_kv == row % c.n_tokens);
             mv[row*c.n_kv + j] = v ? 0.0f : -INFINITY;
             if (v && n < c.n_always && rng() % 4 == 0) {
                 av[row*c.n_always + n++] = (int32_t) j;
@@ -151,6 +152,20 @@ TEST("top-k: always-attended cells count and come first") {
             c.n_always = n_always;
             c.n_tokens = n_tokens;
             check_topk(c, 7);
+        }
+    }
+}
+
+TEST("top-k: sequences that share a cache, each query with cells of its own") {
+    for (ggml_type type : { GGML_TYPE_F16, GGML_TYPE_F32, GGML_TYPE_Q8_0 }) {
+        for (int64_t n_tokens : { 8, 9, 30 }) {
+            topk_case c;
+            c.type     = type;
+            c.n_kv     = 2100;
+            c.n_tokens = n_tokens;
+            c.n_always = 5;
+            c.apart    = true;
+            check_topk(c, (uint32_t) n_tokens);
         }
     }
 }
