@@ -1,7 +1,8 @@
 // The twin of native/stock/stock-bench.cpp over our C ABI, for machines without .NET: the same commands, one JSON line in,
 // one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact), "top_k", "min_context", "type_s", "layers" (searched),
 // "gpu" (layers).
-// "fill" and "run" as there; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token.
+// "fill" and "run" as there; "generate" ("prompt": tokens, "n") answers the n tokens of a greedy answer and the "ns" from its
+// first to its last; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token.
 //
 //   ann-bench < commands
 
@@ -41,6 +42,7 @@ public:
         }
         if (cmd == "fill")  { return fill(r.at("n"), r.at("seed")); }
         if (cmd == "run")   { return run(r.at("pp"), r.at("tg")); }
+        if (cmd == "generate") { return generate(r.at("prompt"), r.at("n")); }
         if (cmd == "stats") { return stats(); }
         throw std::runtime_error("'" + cmd + "' is no command");
     }
@@ -48,11 +50,12 @@ public:
 private:
     struct free_model   { void operator()(ann_model   * m) const { ann_model_free(m); } };
     struct free_context { void operator()(ann_context * c) const { ann_context_free(c); } };
+    struct free_sampler { void operator()(ann_sampler * s) const { ann_sampler_free(s); } };
 
     std::unique_ptr<ann_model, free_model>     model;
     std::unique_ptr<ann_context, free_context> ctx;
     std::string path;
-    int32_t n_batch = 2048, n_vocab = 0, depth = 0;
+    int32_t n_batch = 2048, n_ubatch = 512, n_vocab = 0, depth = 0;
     std::mt19937 tokens{1};
 
     template <typename F> static void call(F && f) {
@@ -88,7 +91,7 @@ private:
         ann_context_params_default(&p);
         p.n_ctx           = r.at("n_ctx");
         p.n_batch         = n_batch = r.value("n_batch", 2048);
-        p.n_ubatch        = r.value("n_ubatch", 512);
+        p.n_ubatch        = n_ubatch = r.value("n_ubatch", 512);
         p.n_threads       = r.at("threads");
         p.flash_attention = r.at("flash");
         p.check_memory    = 0; // of the host
@@ -121,17 +124,21 @@ private:
         return { { "ns", ns_since(start) } };
     }
 
+    void decode_tokens(const int32_t * ids, int32_t n) {
+        ann_batch b = {};
+        b.struct_size = sizeof(b);
+        b.n_tokens    = (uint32_t) n;
+        b.tokens      = ids;
+        call([&](ann_error * e) { return ann_context_decode(ctx.get(), &b, e); });
+    }
+
     void decode(int32_t n) {
         std::vector<int32_t> ids(n);
         for (int32_t & t : ids) {
             t = (int32_t) (tokens() % (uint32_t) n_vocab);
         }
         for (int32_t i = 0; i < n; i += n_batch) {
-            ann_batch b = {};
-            b.struct_size = sizeof(b);
-            b.n_tokens    = (uint32_t) std::min(n_batch, n - i);
-            b.tokens      = ids.data() + i;
-            call([&](ann_error * e) { return ann_context_decode(ctx.get(), &b, e); });
+            decode_tokens(ids.data() + i, std::min(n_batch, n - i));
         }
     }
 
@@ -150,6 +157,29 @@ private:
         const int64_t ns = ns_since(start);
         back();
         return { { "ns", ns } };
+    }
+
+    json generate(const std::vector<int32_t> & prompt, int32_t n) {
+        ann_sampler_params p;
+        ann_sampler_params_default(&p);
+        p.temperature = 0.0f;
+        ann_sampler * s = nullptr;
+        call([&](ann_error * e) { return ann_sampler_create(model.get(), &p, &s, e); });
+        const std::unique_ptr<ann_sampler, free_sampler> sampler(s);
+
+        depth = 0;
+        back();
+        for (size_t i = 0; i < prompt.size(); i += (size_t) n_ubatch) {
+            decode_tokens(prompt.data() + i, (int32_t) std::min(prompt.size() - i, (size_t) n_ubatch));
+        }
+        std::vector<int32_t> ids((size_t) n);
+        call([&](ann_error * e) { return ann_sampler_sample(sampler.get(), ctx.get(), -1, &ids[0], e); });
+        const auto start = clock_type::now();
+        for (size_t i = 1; i < ids.size(); ++i) {
+            decode_tokens(&ids[i - 1], 1);
+            call([&](ann_error * e) { return ann_sampler_sample(sampler.get(), ctx.get(), -1, &ids[i], e); });
+        }
+        return { { "ns", ns_since(start) }, { "tokens", ids } };
     }
 
     json stats() {
