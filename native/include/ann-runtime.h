@@ -230,6 +230,17 @@ typedef struct ann_search_params {
     int32_t  reserved_;
 } ann_search_params;
 
+// What becomes of the tokens of a sequence in a context with embeddings. In a context with a pooling, a decode holds
+// whole sequences, from position 0, of at most n_ubatch tokens in all; longer ones are pooled by the caller, from the
+// embeddings of tokens.
+typedef enum ann_pooling {
+    ANN_POOLING_FILE = -1, // what the file says; none where it says nothing
+    ANN_POOLING_NONE = 0,  // an embedding for each token
+    ANN_POOLING_MEAN = 1,
+    ANN_POOLING_CLS  = 2,  // the first token's
+    ANN_POOLING_LAST = 3,
+} ann_pooling;
+
 typedef struct ann_context_params {
     uint32_t struct_size;
     uint32_t n_ctx;          // cells in all; 0: the model's training length. Rounded up to 256
@@ -247,6 +258,8 @@ typedef struct ann_context_params {
     char     type_v[16];     // likewise; quantised types need flash attention
     char     type_search[16];// search keys: "f16" (default), "f32", "q8_0"
     ann_search_params search;
+    int32_t  pooling;        // ann_pooling, with embeddings = 1. Default the file's
+    int32_t  reserved_;
 } ann_context_params;
 
 typedef struct ann_context_memory {
@@ -281,7 +294,7 @@ typedef struct ann_batch {
     const int32_t * tokens;    // [n_tokens]
     const int32_t * positions; // [n_tokens] or NULL: each sequence goes on at its next position
     const int32_t * sequences; // [n_tokens] or NULL: sequence 0
-    const int8_t  * outputs;   // [n_tokens] non-zero: logits wanted; NULL: of the last token only
+    const int8_t  * outputs;   // [n_tokens] non-zero: logits wanted; NULL: of the last token only. Embeddings: always of all
 } ann_batch;
 
 // Runs the batch. On ANN_ERROR_CONTEXT_FULL nothing was stored. On ANN_ERROR_CANCELLED the tokens of the batch are
@@ -295,7 +308,8 @@ ANN_API void ann_context_abort(ann_context * context);
 // Logits [n_vocab] of the batch's token `index` (its outputs flag must have been set); -1: the last output. Valid until
 // the next decode.
 ANN_API ann_status ann_context_get_logits(ann_context * context, int32_t index, const float ** logits, size_t * n_logits, ann_error * error);
-// Embedding [n_embd] of token `index` (contexts created with embeddings = 1).
+// Embedding [n_embd] of token `index`, or with a pooling of its sequence (contexts created with embeddings = 1). -1: the
+// last output. Not normalised. Valid until the next decode.
 ANN_API ann_status ann_context_get_embeddings(ann_context * context, int32_t index, const float ** values, size_t * n_values, ann_error * error);
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -96,6 +96,12 @@ public sealed class AnnRuntimeOptions : IValidatableObject
     /// <inheritdoc cref="EngineOptions.MeasureEvery"/>
     public int MeasureEvery { get; set; }
 
+    /// <inheritdoc cref="EmbeddingOptions.Pooling"/>
+    public Pooling? Pooling { get; set; }
+
+    /// <summary>Cells of the embeddings' context, the longest input. Default null: 8192, or the model's training length.</summary>
+    public int? EmbeddingLength { get; set; }
+
     /// <summary>Computes a few tokens before the host has started. Default true.</summary>
     public bool WarmUp { get; set; } = true;
 
@@ -114,36 +120,53 @@ public sealed class AnnRuntimeOptions : IValidatableObject
 
     internal EngineOptions ToEngineOptions() => new()
     {
-        Context = new ContextOptions
-        {
-            ContextLength = ContextLength,
-            MaxSequences = MaxSequences,
-            BatchSize = BatchSize,
-            UbatchSize = UbatchSize,
-            Threads = Threads,
-            BatchThreads = BatchThreads,
-            FlashAttention = FlashAttention,
-            OffloadCache = OffloadCache,
-            CheckMemory = CheckMemory,
-            KeyType = KeyType,
-            ValueType = ValueType,
-            SearchKeyType = SearchKeyType,
-            Search = new SearchOptions
-            {
-                Mode = Mode,
-                TopK = TopK,
-                Sinks = Sinks,
-                Window = Window,
-                Prefill = Prefill,
-                MinContext = MinContext,
-                Layers = Layers,
-                EfSearch = EfSearch,
-                IndexMinContext = IndexMinContext,
-            },
-        },
+        Context = ToContextOptions(),
         QueueLimit = QueueLimit,
         PromptTokensPerStep = PromptTokensPerStep,
         MeasureEvery = MeasureEvery,
+    };
+
+    internal EmbeddingOptions ToEmbeddingOptions()
+    {
+        var defaults = new EmbeddingOptions();
+        return defaults with
+        {
+            Pooling = Pooling,
+            Context = ToContextOptions() with
+            {
+                ContextLength = EmbeddingLength,
+                MaxSequences = defaults.Context.MaxSequences,
+                BatchSize = defaults.Context.BatchSize,
+            },
+        };
+    }
+
+    private ContextOptions ToContextOptions() => new()
+    {
+        ContextLength = ContextLength,
+        MaxSequences = MaxSequences,
+        BatchSize = BatchSize,
+        UbatchSize = UbatchSize,
+        Threads = Threads,
+        BatchThreads = BatchThreads,
+        FlashAttention = FlashAttention,
+        OffloadCache = OffloadCache,
+        CheckMemory = CheckMemory,
+        KeyType = KeyType,
+        ValueType = ValueType,
+        SearchKeyType = SearchKeyType,
+        Search = new SearchOptions
+        {
+            Mode = Mode,
+            TopK = TopK,
+            Sinks = Sinks,
+            Window = Window,
+            Prefill = Prefill,
+            MinContext = MinContext,
+            Layers = Layers,
+            EfSearch = EfSearch,
+            IndexMinContext = IndexMinContext,
+        },
     };
 
     /// <summary>One sentence for each wrong member: those of the types that the members go to.</summary>
@@ -192,6 +215,12 @@ public sealed class AnnRuntimeOptions : IValidatableObject
         Check(() => new EngineOptions { QueueLimit = QueueLimit });
         Check(() => new EngineOptions { PromptTokensPerStep = PromptTokensPerStep });
         Check(() => new EngineOptions { MeasureEvery = MeasureEvery });
+        Check(() => new EmbeddingOptions { Pooling = Pooling });
+        if (EmbeddingLength < 1)
+        {
+            problems.Add(new ValidationResult($"EmbeddingLength is {EmbeddingLength}; it must be at least 1."));
+        }
+
         if (DrainTimeout < TimeSpan.Zero)
         {
             problems.Add(new ValidationResult($"DrainTimeout is {DrainTimeout}; it must be at least 00:00:00, which cancels at once."));

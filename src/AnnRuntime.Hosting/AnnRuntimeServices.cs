@@ -17,14 +17,15 @@ public static class AnnRuntimeServices
     public const string Section = "AnnRuntime";
 
     /// <summary>
-    /// Adds a model with its engine: <see cref="AnnModel"/>, <see cref="GenerationEngine"/> and <see cref="IChatClient"/>
-    /// under the key <paramref name="name"/>. Those of the first name are also there without a key.
+    /// Adds a model with its engines: <see cref="AnnModel"/>, <see cref="GenerationEngine"/>, <see cref="IChatClient"/>,
+    /// <see cref="EmbeddingEngine"/> and <see cref="IEmbeddingGenerator{TInput, TEmbedding}"/> under the key
+    /// <paramref name="name"/>. Those of the first name are also there without a key.
     /// </summary>
     /// <remarks>
     /// Options come from the section <c>AnnRuntime:NAME</c>, then from <paramref name="configure"/>. A host that starts
     /// refuses wrong ones and unknown members with an exception, loads the model and warms it up before anything else
     /// starts; one that stops takes no more requests and waits for the running ones. Whoever asks for a service
-    /// earlier waits until the model is loaded.
+    /// earlier waits until the model is loaded. The context of embeddings is created when they are first asked for.
     /// </remarks>
     /// <param name="services">The services.</param>
     /// <param name="name">The key, not empty and used once.</param>
@@ -56,6 +57,12 @@ public static class AnnRuntimeServices
         services.AddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<HostedModel>(name).Engine);
         services.AddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<GenerationEngine>(name).Model);
         services.AddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<GenerationEngine>(name).AsChatClient());
+        services.AddKeyedSingleton(name, (provider, _) => new EmbeddingEngine(
+            provider.GetRequiredKeyedService<AnnModel>(name),
+            provider.GetRequiredService<IOptionsMonitor<AnnRuntimeOptions>>().Get(name).ToEmbeddingOptions()));
+        services.AddKeyedSingleton(name, (provider, _) => provider.GetRequiredKeyedService<EmbeddingEngine>(name).AsEmbeddingGenerator());
+        services.TryAddSingleton(provider => provider.GetRequiredKeyedService<EmbeddingEngine>(name));
+        services.TryAddSingleton(provider => provider.GetRequiredKeyedService<IEmbeddingGenerator<string, Embedding<float>>>(name));
         services.TryAddSingleton(provider => provider.GetRequiredKeyedService<GenerationEngine>(name));
         services.TryAddSingleton(provider => provider.GetRequiredKeyedService<AnnModel>(name));
         services.TryAddSingleton(provider => provider.GetRequiredKeyedService<IChatClient>(name));

@@ -14,19 +14,24 @@ namespace AnnRuntime.Server;
 /// <summary>The endpoints of an engine. They read and write without reflection, so a trimmed program may host them.</summary>
 public static class AnnServer
 {
-    /// <summary>Maps /v1/chat/completions, /v1/completions, /v1/models (and one of them), /tokenize, /detokenize, /health, /metrics, /slots and the page at /.</summary>
+    /// <summary>
+    /// Maps /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models (and one of them), /tokenize, /detokenize,
+    /// /health, /metrics, /slots and the page at /.
+    /// </summary>
     /// <param name="app">The application.</param>
     /// <param name="engine">The engine; the application does not dispose it.</param>
     /// <param name="options">Default: no keys, 1024 tokens an answer, 16 MiB a body, 10 minutes a request.</param>
-    public static void MapAnnRuntime(this IEndpointRouteBuilder app, GenerationEngine engine, ServerOptions? options = null)
+    /// <param name="embeddings">Answers /v1/embeddings; the application does not dispose it. Default none: that endpoint answers 501.</param>
+    public static void MapAnnRuntime(
+        this IEndpointRouteBuilder app, GenerationEngine engine, ServerOptions? options = null, EmbeddingEngine? embeddings = null)
     {
         ArgumentNullException.ThrowIfNull(app);
         ArgumentNullException.ThrowIfNull(engine);
-        MapAll(app, () => engine, options ?? new ServerOptions());
+        MapAll(app, () => engine, () => embeddings, options ?? new ServerOptions());
     }
 
-    /// <summary>Maps the endpoints of an engine that is a keyed service, as AddAnnRuntime of AnnRuntime.Hosting registers it.</summary>
-    /// <param name="app">The application. The engine is asked for by the first request, not now.</param>
+    /// <summary>Maps the endpoints of engines that are keyed services, as AddAnnRuntime of AnnRuntime.Hosting registers them.</summary>
+    /// <param name="app">The application. An engine is asked for by the first request that needs it, not now.</param>
     /// <param name="name">The key.</param>
     /// <param name="options">Default: no keys, 1024 tokens an answer, 16 MiB a body, 10 minutes a request.</param>
     /// <exception cref="InvalidOperationException">No engine is registered under this name.</exception>
@@ -40,13 +45,18 @@ public static class AnnServer
                 $"No engine is registered under the name '{name}'; call services.AddAnnRuntime(\"{name}\") before the application is built.");
         }
 
-        MapAll(app, () => app.ServiceProvider.GetRequiredKeyedService<GenerationEngine>(name), options ?? new ServerOptions());
+        MapAll(
+            app,
+            () => app.ServiceProvider.GetRequiredKeyedService<GenerationEngine>(name),
+            () => app.ServiceProvider.GetKeyedService<EmbeddingEngine>(name),
+            options ?? new ServerOptions());
     }
 
-    internal static string ModelName(GenerationEngine engine, ServerOptions options) =>
-        options.ModelName ?? Path.GetFileNameWithoutExtension(engine.Model.Path);
+    internal static string ModelName(AnnModel model, ServerOptions options) =>
+        options.ModelName ?? Path.GetFileNameWithoutExtension(model.Path);
 
-    private static void MapAll(IEndpointRouteBuilder app, Func<GenerationEngine> engine, ServerOptions options)
+    private static void MapAll(
+        IEndpointRouteBuilder app, Func<GenerationEngine> engine, Func<EmbeddingEngine?> embeddings, ServerOptions options)
     {
         byte[][] keys = [.. options.ApiKeys.Select(Encoding.UTF8.GetBytes)];
 
@@ -57,6 +67,7 @@ public static class AnnServer
         Map("GET", "/health", http => HealthAsync(http, engine()), open: true);
         Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine(), options));
         Map("POST", "/v1/completions", http => CompleteAsync(http, engine(), options));
+        Map("POST", "/v1/embeddings", http => Embedding.AnswerAsync(http, embeddings(), options));
         Map("GET", "/v1/models", http => HttpJson.WriteAsync(
             http, new ModelList("list", [Describe(engine(), options)]), ServerJson.Default.ModelList));
         Map("GET", "/v1/models/{**name}", http => ModelAsync(http, engine(), options));
@@ -123,7 +134,7 @@ public static class AnnServer
     private static async Task ChatAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
     {
         ChatCompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.ChatCompletionRequest);
-        RequireModel(request.Model, engine, options);
+        RequireModel(request.Model, engine.Model, options);
         ChatPrompt prompt = engine.Model.ChatTemplate.Apply(RequestMapper.Messages(request.Messages), RequestMapper.Chat(request));
         bool enforced = prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
         var template = new GenerationOptions
@@ -144,25 +155,25 @@ public static class AnnServer
     private static async Task CompleteAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
     {
         CompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.CompletionRequest);
-        RequireModel(request.Model, engine, options);
+        RequireModel(request.Model, engine.Model, options);
         IReadOnlyList<int> prompt = RequestMapper.Prompt(request.Prompt, engine.Model.Tokenizer);
         GenerationRequest engineRequest = RequestMapper.ToEngine(request, prompt, new GenerationOptions(), options);
         await new Answering(engine, options, new TextFormat(), request).RunAsync(http, engineRequest);
     }
 
-    private static void RequireModel(string? name, GenerationEngine engine, ServerOptions options)
+    internal static void RequireModel(string? name, AnnModel model, ServerOptions options)
     {
-        if (!string.IsNullOrEmpty(name) && !options.AnyModel && name != ModelName(engine, options))
+        if (!string.IsNullOrEmpty(name) && !options.AnyModel && name != ModelName(model, options))
         {
             throw new ApiException(
-                404, $"There is no model '{name}'; this server has '{ModelName(engine, options)}'.", "invalid_request_error",
+                404, $"There is no model '{name}'; this server has '{ModelName(model, options)}'.", "invalid_request_error",
                 "model_not_found", "model");
         }
     }
 
     private static Task ModelAsync(HttpContext http, GenerationEngine engine, ServerOptions options)
     {
-        RequireModel(http.Request.RouteValues["name"] as string, engine, options);
+        RequireModel(http.Request.RouteValues["name"] as string, engine.Model, options);
         return HttpJson.WriteAsync(http, Describe(engine, options), ServerJson.Default.ModelEntry);
     }
 
@@ -173,7 +184,7 @@ public static class AnnServer
             info.VocabularySize, info.TrainingLength, engine.SequenceLength, info.EmbeddingLength, info.Parameters, info.SizeBytes,
             engine.Search.Mode!.Value.ToString().ToLowerInvariant(), engine.Search.TopK, engine.Model.SearchedLayers);
         return new ModelEntry(
-            ModelName(engine, options), "model", engine.Model.Written.ToUnixTimeSeconds(),
+            ModelName(engine.Model, options), "model", engine.Model.Written.ToUnixTimeSeconds(),
             "ann-runtime", meta);
     }
 

@@ -7,6 +7,9 @@ namespace AnnRuntime.Server;
 /// <summary>From the wire's requests to the engine's. Throws an <see cref="ApiException"/> that names the member.</summary>
 internal static class RequestMapper
 {
+    /// <summary>Inputs of one request for embeddings, as OpenAI limits them.</summary>
+    private const int MaxInputs = 2048;
+
     public static GenerationRequest ToEngine(
         GenerationParameters from, IReadOnlyList<int> prompt, GenerationOptions options, ServerOptions server)
     {
@@ -59,13 +62,41 @@ internal static class RequestMapper
     public static IReadOnlyList<int> Prompt(JsonElement? prompt, Tokenizer tokenizer) => prompt switch
     {
         { ValueKind: JsonValueKind.String } text => tokenizer.Tokenize(Text(text, "prompt")),
-        { ValueKind: JsonValueKind.Array } array when array.EnumerateArray().All(item => item.ValueKind == JsonValueKind.Number)
-            => [.. array.EnumerateArray().Select(item => item.TryGetInt32(out int token)
-                ? token
-                : throw ApiException.Invalid($"prompt has {item}; tokens are whole numbers.", "prompt"))],
+        { ValueKind: JsonValueKind.Array } array when IsTokens(array) => Tokens(array, "prompt"),
         { ValueKind: JsonValueKind.Array } array when array.GetArrayLength() == 1 => Prompt(array[0], tokenizer),
         _ => throw ApiException.Invalid("prompt must be one text or an array of tokens.", "prompt"),
     };
+
+    /// <summary>The inputs of /v1/embeddings as tokens.</summary>
+    public static IReadOnlyList<IReadOnlyList<int>> Inputs(JsonElement? input, Tokenizer tokenizer) => input switch
+    {
+        { ValueKind: JsonValueKind.String } text => [Input(text, tokenizer, 0)],
+        { ValueKind: JsonValueKind.Array } array when array.GetArrayLength() == 0
+            => throw ApiException.Invalid("input is an empty array; it needs at least one text.", "input"),
+        { ValueKind: JsonValueKind.Array } array when IsTokens(array) => [Tokens(array, "input")],
+        { ValueKind: JsonValueKind.Array } array when array.GetArrayLength() > MaxInputs
+            => throw ApiException.Invalid($"input has {array.GetArrayLength()} items; one request takes 1..{MaxInputs}.", "input"),
+        { ValueKind: JsonValueKind.Array } array => [.. array.EnumerateArray().Select((item, index) => Input(item, tokenizer, index))],
+        _ => throw ApiException.Invalid("input must be a text, an array of texts, an array of tokens, or an array of such arrays.", "input"),
+    };
+
+    private static IReadOnlyList<int> Input(JsonElement item, Tokenizer tokenizer, int index) => item switch
+    {
+        { ValueKind: JsonValueKind.String } when item.ValueEquals("")
+            => throw ApiException.Invalid($"input[{index}] is empty; an embedding needs a text.", "input"),
+        { ValueKind: JsonValueKind.String } => tokenizer.Tokenize(Text(item, $"input[{index}]")),
+        { ValueKind: JsonValueKind.Array } when item.GetArrayLength() > 0 && IsTokens(item) => Tokens(item, $"input[{index}]"),
+        _ => throw ApiException.Invalid($"input[{index}] must be a text or an array of tokens with at least one.", "input"),
+    };
+
+    private static bool IsTokens(JsonElement array) => array.EnumerateArray().All(item => item.ValueKind == JsonValueKind.Number);
+
+    private static IReadOnlyList<int> Tokens(JsonElement array, string name) =>
+    [
+        .. array.EnumerateArray().Select(item => item.TryGetInt32(out int token)
+            ? token
+            : throw ApiException.Invalid($"{name} has {item}; tokens are whole numbers.", name)),
+    ];
 
     private static ChatMessage Message(WireMessage message) =>
         new(Role(message.Role ?? throw ApiException.Invalid("A message has no role.", "messages")), Content(message.Content))

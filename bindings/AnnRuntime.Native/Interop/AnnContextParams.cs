@@ -25,6 +25,8 @@ internal unsafe struct AnnContextParams
     public fixed byte TypeV[TypeBytes];
     public fixed byte TypeSearch[TypeBytes];
     public AnnSearchParams Search;
+    public int Pooling;
+    public int Reserved;
 
     /// <summary>The library's defaults.</summary>
     public static AnnContextParams Default()

@@ -33,6 +33,7 @@ void ann_context_params_default(ann_context_params * params) {
         params->kv_unified      = 1;
         params->offload_kqv     = 1;
         params->check_memory    = 1;
+        params->pooling         = ANN_POOLING_FILE;
         std::strcpy(params->type_k, "f16");
         std::strcpy(params->type_v, "f16");
         std::strcpy(params->type_search, "f16");
@@ -192,6 +193,7 @@ resolved resolve(const llama_model * model, const ann_context_params * params) {
     require_range("params.n_threads", p.n_threads, 0, 512);
     require_range("params.n_threads_batch", p.n_threads_batch, 0, 512);
     require_range("params.flash_attention", p.flash_attention, -1, 1);
+    require_range("params.pooling", p.pooling, ANN_POOLING_FILE, ANN_POOLING_LAST);
     r.type_k      = parse_type(p.type_k, "params.type_k", false);
     r.type_v      = parse_type(p.type_v, "params.type_v", false);
     r.type_search = parse_type(p.type_search, "params.type_search", true);
@@ -242,6 +244,11 @@ ann_context_memory estimate(const llama_model * model, const resolved & r) {
     return res;
 }
 
+std::string metadata(const llama_model * model, const std::string & key) {
+    char value[128] = {};
+    return llama_model_meta_val_str(model, key.c_str(), value, sizeof(value)) < 0 ? "" : value;
+}
+
 bool ann_abort_callback(void * user_data) { return ((ann_context *) user_data)->abort.load(std::memory_order_relaxed); }
 
 llama_context_params make_context_params(const resolved & r, ann_context * c) {
@@ -256,11 +263,36 @@ llama_context_params make_context_params(const resolved & r, ann_context * c) {
     cp.type_k          = r.type_k;
     cp.type_v          = r.type_v;
     cp.embeddings      = r.params.embeddings != 0;
+    // none where the file says nothing is the same as what the file says, and upstream warns of what differs
+    const std::string architecture = metadata(c->model.get(), "general.architecture");
+    cp.pooling_type    = r.params.pooling == ANN_POOLING_NONE && metadata(c->model.get(), architecture + ".pooling_type").empty() ?
+        LLAMA_POOLING_TYPE_UNSPECIFIED : (enum llama_pooling_type) r.params.pooling;
     cp.offload_kqv     = r.params.offload_kqv != 0;
     cp.kv_unified      = r.params.kv_unified != 0;
     cp.abort_callback      = ann_abort_callback;
     cp.abort_callback_data = c;
     return cp;
+}
+
+static_assert((int) ANN_POOLING_FILE == LLAMA_POOLING_TYPE_UNSPECIFIED && (int) ANN_POOLING_NONE == LLAMA_POOLING_TYPE_NONE &&
+    (int) ANN_POOLING_MEAN == LLAMA_POOLING_TYPE_MEAN && (int) ANN_POOLING_CLS == LLAMA_POOLING_TYPE_CLS &&
+    (int) ANN_POOLING_LAST == LLAMA_POOLING_TYPE_LAST, "ann_pooling is cast to llama_pooling_type");
+
+// what of embeddings can be said only of the whole context
+void resolve_embeddings(ann_context & c) {
+    c.causal = metadata(c.model.get(), metadata(c.model.get(), "general.architecture") + ".attention.causal") != "false";
+    const enum llama_pooling_type pooling = llama_pooling_type(c.ctx);
+    c.pooled = c.params.embeddings && pooling != LLAMA_POOLING_TYPE_NONE;
+    if (!c.pooled) {
+        return;
+    }
+    if (pooling == LLAMA_POOLING_TYPE_RANK) {
+        fail(ANN_ERROR_UNSUPPORTED, "the model file pools a sequence to a rank, not to an embedding; choose another pooling (params.pooling)");
+    }
+    if (!c.params.kv_unified && c.params.n_seq_max > 1) {
+        fail(ANN_ERROR_INVALID_ARGUMENT, "params.kv_unified is 0 with params.n_seq_max %u and a pooling; sequences are pooled only from one stream, "
+            "expected kv_unified = 1", c.params.n_seq_max);
+    }
 }
 
 double mib(uint64_t bytes) { return (double) bytes/1024/1024; }
@@ -312,6 +344,7 @@ ann_status ann_context_create(ann_model * model, const ann_context_params * para
         c->params     = r.params;
         c->params.search.layers = nullptr; // the caller's array
         c->has_search = r.search;
+        resolve_embeddings(*c);
         c->layers.resize((size_t) llama_model_n_layer(c->model.get()));
         *context = c.release();
     });

@@ -28,6 +28,10 @@ struct batch_arrays {
 // The whole batch is checked here: what llama_decode would assert on never reaches it.
 batch_arrays read_batch(const ann_context & c, const ann_batch & b) {
     require_range("batch.n_tokens", b.n_tokens, 1, c.params.n_batch);
+    if ((c.pooled || !c.causal) && b.n_tokens > c.params.n_ubatch) {
+        fail(ANN_ERROR_INVALID_ARGUMENT, "batch.n_tokens is %u, expected at most params.n_ubatch = %u: %s", b.n_tokens, c.params.n_ubatch,
+            c.pooled ? "sequences are pooled whole" : "this model's tokens attend to all others");
+    }
     require(b.tokens, "batch.tokens");
     const size_t  n       = b.n_tokens;
     const int32_t n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(c.model.get()));
@@ -58,12 +62,16 @@ batch_arrays read_batch(const ann_context & c, const ann_batch & b) {
         if (pos != next[seq]) {
             fail(ANN_ERROR_INVALID_ARGUMENT, "batch.positions[%zu] is %d, but sequence %d goes on at position %d", i, pos, seq, next[seq]);
         }
+        if (c.pooled && a.first[seq] < 0 && pos > 0) {
+            fail(ANN_ERROR_INVALID_ARGUMENT, "batch.positions[%zu] is %d, but sequences are pooled whole, from position 0; remove what sequence %d holds",
+                i, pos, seq);
+        }
         a.first[seq]    = a.first[seq] < 0 ? pos : a.first[seq];
         next[seq]       = pos + 1;
         a.positions[i]  = pos;
         a.sequences[i]  = seq;
         a.seq_id[i]     = &a.sequences[i];
-        a.outputs[i]    = b.outputs ? b.outputs[i] != 0 : i + 1 == n || c.params.embeddings;
+        a.outputs[i]    = c.params.embeddings || (b.outputs ? b.outputs[i] != 0 : i + 1 == n);
     }
     return a;
 }
@@ -149,6 +157,7 @@ ann_status ann_context_decode(ann_context * context, const ann_batch * batch, an
         c.n_tokens  += a.tokens.size();
         c.decode_ns += now_ns() - start;
         c.last_seq   = a.sequences.back();
+        c.sequences.assign(a.sequences.begin(), a.sequences.end());
         c.outputs.assign(a.outputs.begin(), a.outputs.end());
     });
 }
@@ -179,13 +188,13 @@ ann_status ann_context_get_embeddings(ann_context * context, int32_t index, cons
             fail(ANN_ERROR_UNSUPPORTED, "the context has no embeddings; create it with embeddings = 1");
         }
         require_output(c, index);
-        const float * res = llama_pooling_type(c.ctx) == LLAMA_POOLING_TYPE_NONE ?
-            llama_get_embeddings_ith(c.ctx, index) : llama_get_embeddings_seq(c.ctx, c.last_seq);
+        const float * res = c.pooled ? llama_get_embeddings_seq(c.ctx, index < 0 ? c.last_seq : c.sequences[(size_t) index]) :
+            llama_get_embeddings_ith(c.ctx, index);
         if (!res) {
             fail(ANN_ERROR_UNSUPPORTED, "llama.cpp gave no embedding for token %d", index);
         }
         *values = res;
-        require(n_values, "n_values") = (size_t) llama_model_n_embd(c.model.get());
+        require(n_values, "n_values") = (size_t) llama_model_n_embd_out(c.model.get());
     });
 }
 

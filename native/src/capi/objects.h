@@ -40,7 +40,10 @@ struct ann_context {
     std::atomic<bool> abort { false };
 
     std::vector<uint8_t> outputs;        // of the last batch, one flag a token
+    std::vector<int32_t> sequences;      // of the last batch, one a token
     int32_t              last_seq = 0;
+    bool                 pooled   = false; // an embedding for each sequence
+    bool                 causal   = true;  // false: tokens attend to later ones too, so a batch is one graph
 
     // statistics
     int32_t  stats_flags = 0;

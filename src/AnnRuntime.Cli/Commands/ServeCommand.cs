@@ -42,11 +42,17 @@ internal static class ServeCommand
             "--measure-every",
             "Every N-th step of generation is compared with full attention, for /metrics: cells visited, mass, recall. 0: none.",
             0, int.MaxValue, 0);
+        Option<string?> pooling = Make.Choice(
+            "--pooling", "How /v1/embeddings makes one of the tokens'. Default: as the file says, else mean.", "mean", "cls", "last");
+        Option<int?> embeddingLength = Make.Integer(
+            "--embedding-ctx",
+            $"Cells for /v1/embeddings, the longest input; taken when it is first used. Default: the model's training length, at most {DefaultLength}.",
+            1);
         var search = new SearchArguments();
         var context = new ContextArguments($"the model's training length, at most {DefaultLength}");
         Command command = new(
             "serve",
-            "Serves OpenAI's API (/v1/chat/completions, /v1/completions, /v1/models) and a page that shows what each layer "
+            "Serves OpenAI's API (/v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models) and a page that shows what each layer "
             + "retrieves. Ctrl-C ends it after the running answers.");
         model.AddTo(command);
         command.Options.Add(host);
@@ -57,17 +63,17 @@ internal static class ServeCommand
         command.Options.Add(count);
         command.Options.Add(anyModel);
         command.Options.Add(measure);
+        command.Options.Add(pooling);
+        command.Options.Add(embeddingLength);
         search.AddTo(command);
         context.AddTo(command);
         return command.Runs(async (parse, terminal, cancellationToken) =>
         {
             using AnnModel loaded = await model.LoadAsync(parse, terminal, cancellationToken);
+            ContextOptions read = context.Read(parse, Math.Min(loaded.Info.TrainingLength, DefaultLength), search.Read(parse));
             await using var engine = new GenerationEngine(loaded, new EngineOptions
             {
-                Context = context.Read(parse, Math.Min(loaded.Info.TrainingLength, DefaultLength), search.Read(parse)) with
-                {
-                    MaxSequences = parse.GetValue(parallel),
-                },
+                Context = read with { MaxSequences = parse.GetValue(parallel) },
                 QueueLimit = parse.GetValue(queue),
                 MeasureEvery = parse.GetValue(measure),
             });
@@ -77,20 +83,37 @@ internal static class ServeCommand
                 DefaultMaxTokens = parse.GetValue(count),
                 AnyModel = parse.GetValue(anyModel),
             };
-            await RunAsync(engine, options, parse.GetValue(host)!, parse.GetValue(port), terminal, cancellationToken);
+            var embedding = new EmbeddingOptions
+            {
+                Pooling = parse.GetValue(pooling) is { } name ? Enum.Parse<Pooling>(name, ignoreCase: true) : null,
+            };
+            embedding = embedding with
+            {
+                Context = read with
+                {
+                    ContextLength = parse.GetValue(embeddingLength),
+                    MaxSequences = embedding.Context.MaxSequences,
+                    BatchSize = embedding.Context.BatchSize,
+                },
+            };
+            await RunAsync(engine, embedding, options, parse.GetValue(host)!, parse.GetValue(port), terminal, cancellationToken);
             return ExitCode.Ok;
         });
     }
 
     private static async Task RunAsync(
-        GenerationEngine engine, ServerOptions options, string host, int port, Terminal terminal, CancellationToken stop)
+        GenerationEngine engine, EmbeddingOptions embedding, ServerOptions options, string host, int port, Terminal terminal,
+        CancellationToken stop)
     {
+        const string Name = "serve";
         WebApplicationBuilder builder = WebApplication.CreateEmptyBuilder(new WebApplicationOptions());
         builder.Services.AddRoutingCore();
+        builder.Services.AddKeyedSingleton(Name, engine);
+        builder.Services.AddKeyedSingleton(Name, (_, _) => new EmbeddingEngine(engine.Model, embedding));
         builder.WebHost.UseKestrelCore().UseUrls($"http://{host}:{port}");
         builder.Logging.ClearProviders();
         await using WebApplication app = builder.Build();
-        app.MapAnnRuntime(engine, options);
+        app.MapAnnRuntime(Name, options);
         await app.StartAsync(stop);
         string address = app.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
         terminal.Output.WriteLine(address);

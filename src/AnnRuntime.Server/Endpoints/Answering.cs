@@ -89,7 +89,7 @@ internal sealed class Answering(GenerationEngine engine, ServerOptions options, 
         Id = _id,
         Object = kind,
         Created = _created,
-        Model = AnnServer.ModelName(engine, options),
+        Model = AnnServer.ModelName(engine.Model, options),
         Choices = choice is null ? [] : [choice],
     };
 

@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace AnnRuntime.Server.Protocol;
 
 /// <summary>An answer of /v1/chat/completions or /v1/completions, whole or as a chunk of a stream.</summary>
@@ -84,6 +86,15 @@ internal sealed record AnnBlock
 
     public RetrievedCells? Retrieval { get; init; }
 }
+
+/// <summary>The answer of /v1/embeddings.</summary>
+internal sealed record EmbeddingList(string Object, IReadOnlyList<EmbeddingEntry> Data, string Model, EmbeddingUsage Usage);
+
+/// <summary>One embedding: an array of numbers, or base64 of their 32-bit floats, least significant byte first.</summary>
+internal sealed record EmbeddingEntry(string Object, int Index, JsonElement Embedding);
+
+/// <summary>Tokens of the inputs.</summary>
+internal sealed record EmbeddingUsage(int PromptTokens, int TotalTokens);
 
 /// <summary>An error in OpenAI's shape.</summary>
 internal sealed record ErrorResponse(ErrorBody Error);

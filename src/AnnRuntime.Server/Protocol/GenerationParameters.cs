@@ -125,6 +125,20 @@ internal sealed record WireToolCall
 /// <summary>The function of a call; the arguments are JSON text.</summary>
 internal sealed record WireFunction(string Name, string Arguments);
 
+/// <summary>The body of /v1/embeddings.</summary>
+internal sealed record EmbeddingRequest
+{
+    /// <summary>A text, an array of texts, an array of tokens, or an array of arrays of tokens.</summary>
+    public JsonElement? Input { get; init; }
+
+    public string? Model { get; init; }
+
+    /// <summary>float or base64.</summary>
+    public string? EncodingFormat { get; init; }
+
+    public int? Dimensions { get; init; }
+}
+
 /// <summary>The body of /tokenize.</summary>
 internal sealed record TokenizeRequest(string? Content, bool AddSpecial);
 

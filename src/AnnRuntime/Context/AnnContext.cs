@@ -125,7 +125,10 @@ public sealed partial class AnnContext : IDisposable
     /// <exception cref="ArgumentException">No logits were computed for this index.</exception>
     public ReadOnlySpan<float> GetLogits(int index = -1) => Handle.GetLogits(index);
 
-    /// <summary>Embedding of one token of the last batch; the context needs <see cref="ContextOptions.Embeddings"/>.</summary>
+    /// <summary>
+    /// Embedding of one token of the last batch, or with a pooling of its sequence; the context needs
+    /// <see cref="ContextOptions.Embeddings"/>. Not normalised.
+    /// </summary>
     /// <param name="index">Index in the batch. Default -1: the last output.</param>
     /// <returns>Memory of the context: valid until the next decode or <see cref="Dispose"/>. Copy it to keep it.</returns>
     /// <exception cref="ArgumentException">No embedding was computed for this index.</exception>

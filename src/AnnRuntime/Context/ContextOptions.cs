@@ -68,6 +68,21 @@ public sealed record ContextOptions
     /// <summary>Embeddings instead of logits. Default false.</summary>
     public bool Embeddings { get; init; }
 
+    /// <summary>What becomes of the embeddings of a sequence's tokens. Default null: what the file says, none where it says nothing.</summary>
+    /// <remarks>
+    /// With a pooling a decode holds whole sequences of at most <see cref="UbatchSize"/> tokens in all.
+    /// <see cref="EmbeddingEngine"/> pools longer ones.
+    /// </remarks>
+    /// <exception cref="ArgumentOutOfRangeException">Not a member of the enum.</exception>
+    public Pooling? Pooling
+    {
+        get;
+        init => field = value is null || Enum.IsDefined(value.Value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(Pooling), value, $"Pooling is {(int)value.Value}; it must be none (0), mean (1), cls (2) or last (3).");
+    }
+
     /// <summary>Refuses to create a context whose estimate exceeds the free memory. Default true.</summary>
     public bool CheckMemory { get; init; } = true;
 
@@ -121,6 +136,7 @@ public sealed record ContextOptions
         native.OffloadKqv = OffloadCache ? 1 : 0;
         native.Embeddings = Embeddings ? 1 : 0;
         native.CheckMemory = CheckMemory ? 1 : 0;
+        native.Pooling = Pooling is { } pooling ? (int)pooling : -1;
         native.SetTypes(Name(KeyType), Name(ValueType), Name(SearchKeyType));
         native.Search = Search.ToNative();
         return native;

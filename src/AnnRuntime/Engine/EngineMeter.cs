@@ -166,12 +166,27 @@ internal sealed class EngineMeter : IDisposable
         }
     }
 
+    /// <summary>Records a call of an embedding engine.</summary>
+    /// <param name="model">The model's name.</param>
+    /// <param name="mode">Its search.</param>
+    /// <param name="time">From the call to its end.</param>
+    /// <param name="tokens">Of its inputs.</param>
+    /// <param name="error">Null: it succeeded.</param>
+    public static void RecordEmbeddings(string model, SearchMode mode, TimeSpan time, int tokens, string? error)
+    {
+        TagList tags = Request(model, "embeddings", mode);
+        Count(tokens, "input", tags);
+        if (error is not null)
+        {
+            tags.Add("error.type", error);
+        }
+
+        Duration.Record(time.TotalSeconds, tags);
+    }
+
     private void Record(Generation request, GenerationTimings timings, FinishReason reason)
     {
-        TagList tags = Model();
-        tags.Add("gen_ai.response.model", _model);
-        tags.Add("gen_ai.operation.name", request.Request.Operation);
-        tags.Add("ann_runtime.search.mode", Name(request.Choice.Mode));
+        TagList tags = Request(_model, request.Request.Operation, request.Choice.Mode);
         Cached.Add(timings.CachedTokens, tags);
         Count(timings.PromptTokens, "input", tags);
         Count(timings.GeneratedTokens, "output", tags);
@@ -199,6 +214,15 @@ internal sealed class EngineMeter : IDisposable
     }
 
     private TagList Model() => new() { { "gen_ai.provider.name", "ann_runtime" }, { "gen_ai.request.model", _model } };
+
+    private static TagList Request(string model, string operation, SearchMode mode) => new()
+    {
+        { "gen_ai.provider.name", "ann_runtime" },
+        { "gen_ai.request.model", model },
+        { "gen_ai.response.model", model },
+        { "gen_ai.operation.name", operation },
+        { "ann_runtime.search.mode", Name(mode) },
+    };
 
     private static string Name<T>(T value)
         where T : struct, Enum => value.ToString().ToLowerInvariant();

@@ -32,11 +32,11 @@ internal sealed class ServerFixture : IAsyncDisposable
     public HttpClient Client { get; }
 
     public static async Task<ServerFixture> StartAsync(
-        ModelFixture fixture, ServerOptions? options = null, EngineOptions? engineOptions = null) =>
-        await StartAsync(fixture.Model, options, engineOptions);
+        ModelFixture fixture, ServerOptions? options = null, EngineOptions? engineOptions = null, EmbeddingEngine? embeddings = null) =>
+        await StartAsync(fixture.Model, options, engineOptions, embeddings);
 
     public static async Task<ServerFixture> StartAsync(
-        AnnModel model, ServerOptions? options = null, EngineOptions? engineOptions = null)
+        AnnModel model, ServerOptions? options = null, EngineOptions? engineOptions = null, EmbeddingEngine? embeddings = null)
     {
         var engine = new GenerationEngine(model, engineOptions ?? new EngineOptions
         {
@@ -46,7 +46,7 @@ internal sealed class ServerFixture : IAsyncDisposable
         builder.Services.AddRoutingCore();
         builder.WebHost.UseKestrelCore().UseUrls("http://127.0.0.1:0");
         WebApplication app = builder.Build();
-        app.MapAnnRuntime(engine, options);
+        app.MapAnnRuntime(engine, options, embeddings);
         await app.StartAsync();
         return new ServerFixture(app, engine);
     }
