@@ -164,7 +164,8 @@ ANN_API int32_t ann_token_eos(const ann_model * model);
 // Applies the model's chat template (jinja). request: {"messages": [{"role", "content", ...}], "tools"?: [...],
 // "tool_choice"?, "parallel_tool_calls"?, "add_generation_prompt"?: true, "enable_thinking"?: true, "json_schema"?: {},
 // "grammar"?, "template"?: override, "kwargs"?: {}} in OpenAI's shape.
-// result: {"prompt", "grammar", "grammar_lazy", "generation_prompt", "stops": [...], "preserved_tokens": [...],
+// result: {"prompt", "grammar", "grammar_lazy", "grammar_trigger_patterns": [...], "grammar_trigger_tokens": [...],
+// "generation_prompt", "stops": [...], "preserved_tokens": [...],
 // "format": int, "parser": text, "template_source"}.
 ANN_API ann_status ann_chat_apply(const ann_model * model, const char * request, char * buffer, size_t capacity,
         size_t * n_written, ann_error * error);
@@ -530,6 +531,13 @@ typedef struct ann_sampler_params {
     const char    * grammar;    // GBNF, root symbol "root"; NULL: none
     const char    * grammar_prefix; // text that the grammar begins with and the prompt ends with (the "generation_prompt"
                                 // of ann_chat_apply); special tokens are recognised. NULL: none
+    // With a trigger the grammar is lazy: the answer is free until its text matches a pattern (ECMAScript, searched
+    // anywhere; the grammar begins with the first group, or with the match where there is none) or a token is
+    // one of the tokens. grammar_prefix is then not read. Both NULL with 0 (default): the grammar holds from the start.
+    const char * const * grammar_trigger_patterns;
+    const int32_t      * grammar_trigger_tokens;
+    int32_t  n_grammar_trigger_patterns;
+    int32_t  n_grammar_trigger_tokens;
 } ann_sampler_params;
 
 ANN_API void       ann_sampler_params_default(ann_sampler_params * params);

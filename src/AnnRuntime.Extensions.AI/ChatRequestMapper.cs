@@ -53,8 +53,10 @@ internal static class ChatRequestMapper
         IReadOnlyList<int> tokens, ChatPrompt prompt, Meai.ChatOptions? options, GenerationRequest? template)
     {
         GenerationRequest basis = template ?? new GenerationRequest { Prompt = tokens };
-        SamplingOptions sampling = basis.Options.Sampling;
-        bool enforced = sampling.Grammar is null && prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
+        // a grammar of the caller's own takes the place of the template's
+        SamplingOptions sampling = basis.Options.Sampling.Grammar is null
+            ? prompt.Constrain(basis.Options.Sampling)
+            : basis.Options.Sampling;
         return basis with
         {
             Prompt = tokens,
@@ -66,8 +68,6 @@ internal static class ChatRequestMapper
                 ShownTokens = prompt.PreservedTokens,
                 Sampling = sampling with
                 {
-                    Grammar = enforced ? prompt.Grammar : sampling.Grammar,
-                    GrammarPrefix = enforced ? prompt.GenerationPrompt : sampling.GrammarPrefix,
                     Temperature = options?.Temperature ?? sampling.Temperature,
                     TopP = options?.TopP ?? sampling.TopP,
                     TopK = options?.TopK ?? sampling.TopK,

@@ -136,16 +136,11 @@ public static class AnnServer
         ChatCompletionRequest request = await HttpJson.ReadAsync(http, ServerJson.Default.ChatCompletionRequest);
         RequireModel(request.Model, engine.Model, options);
         ChatPrompt prompt = engine.Model.ChatTemplate.Apply(RequestMapper.Messages(request.Messages), RequestMapper.Chat(request));
-        bool enforced = prompt.Grammar.Length > 0 && !prompt.GrammarLazy;
         var template = new GenerationOptions
         {
             StopStrings = prompt.Stops,
             ShownTokens = prompt.PreservedTokens,
-            Sampling = new SamplingOptions
-            {
-                Grammar = enforced ? prompt.Grammar : null,
-                GrammarPrefix = enforced ? prompt.GenerationPrompt : null,
-            },
+            Sampling = prompt.Constrain(new SamplingOptions()),
         };
         GenerationRequest engineRequest = RequestMapper.ToEngine(
             request, engine.Model.Tokenizer.Tokenize(prompt.Prompt), template, options);

@@ -123,10 +123,11 @@ internal static class RequestMapper
         _ => throw ApiException.Invalid("A message's content must be a text or an array of text parts.", "messages"),
     };
 
-    private static SamplingOptions Sampling(GenerationParameters from, SamplingOptions template) => new()
+    // a grammar of the request's own takes the place of the template's
+    private static SamplingOptions Sampling(GenerationParameters from, SamplingOptions template) => (from.Grammar is null
+        ? template
+        : new SamplingOptions { Grammar = from.Grammar }) with
     {
-        Grammar = from.Grammar ?? template.Grammar,
-        GrammarPrefix = from.Grammar is null ? template.GrammarPrefix : null,
         Temperature = from.Temperature ?? template.Temperature,
         TopP = from.TopP ?? template.TopP,
         TopK = from.TopK ?? template.TopK,

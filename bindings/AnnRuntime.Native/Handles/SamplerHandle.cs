@@ -14,10 +14,14 @@ internal sealed unsafe class SamplerHandle() : SafeHandleZeroOrMinusOneIsInvalid
     /// <param name="biasValues">What is added to each of them.</param>
     /// <param name="grammar">GBNF, or null.</param>
     /// <param name="grammarPrefix">What the grammar begins with and the prompt ends with, or null.</param>
+    /// <param name="triggerPatterns">Texts that start a lazy grammar.</param>
+    /// <param name="triggerTokens">Tokens that start a lazy grammar.</param>
     public static SamplerHandle Create(
         ModelHandle model, AnnSamplerParams parameters, ReadOnlySpan<int> biasTokens, ReadOnlySpan<float> biasValues,
-        string? grammar, string? grammarPrefix)
+        string? grammar, string? grammarPrefix, IReadOnlyList<string> triggerPatterns, ReadOnlySpan<int> triggerTokens)
     {
+        byte[] triggers = NativeText.ToZeroTerminated(triggerPatterns, nameof(triggerPatterns), out int[] starts);
+        byte*[] pointers = new byte*[starts.Length];
         byte[]? utf8 = grammar is null ? null : NativeText.ToZeroTerminated(grammar, nameof(grammar));
         byte[]? prefixUtf8 = grammarPrefix is null ? null : NativeText.ToZeroTerminated(grammarPrefix, nameof(grammarPrefix));
         AnnError error = AnnError.New();
@@ -27,12 +31,24 @@ internal sealed unsafe class SamplerHandle() : SafeHandleZeroOrMinusOneIsInvalid
         fixed (float* values = biasValues)
         fixed (byte* rules = utf8)
         fixed (byte* prefix = prefixUtf8)
+        fixed (byte* pattern = triggers)
+        fixed (int* trigger = triggerTokens)
+        fixed (byte** patterns = pointers)
         {
+            for (int index = 0; index < starts.Length; index++)
+            {
+                pointers[index] = pattern + starts[index];
+            }
+
             parameters.NLogitBias = biasTokens.Length;
             parameters.LogitBiasTokens = tokens;
             parameters.LogitBiasValues = values;
             parameters.Grammar = rules;
             parameters.GrammarPrefix = prefix;
+            parameters.GrammarTriggerPatterns = patterns;
+            parameters.GrammarTriggerTokens = trigger;
+            parameters.NGrammarTriggerPatterns = starts.Length;
+            parameters.NGrammarTriggerTokens = triggerTokens.Length;
             status = NativeMethods.SamplerCreate(model, ref parameters, out sampler, ref error);
         }
 

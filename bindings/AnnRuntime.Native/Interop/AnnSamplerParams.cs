@@ -30,6 +30,10 @@ internal unsafe struct AnnSamplerParams
     public float* LogitBiasValues;
     public byte* Grammar;
     public byte* GrammarPrefix;
+    public byte** GrammarTriggerPatterns;
+    public int* GrammarTriggerTokens;
+    public int NGrammarTriggerPatterns;
+    public int NGrammarTriggerTokens;
 
     /// <summary>The library's defaults.</summary>
     public static AnnSamplerParams Default()

@@ -32,6 +32,24 @@ internal static unsafe class NativeText
         return bytes;
     }
 
+    /// <summary>Zero-terminated UTF-8 of several texts, one behind the other.</summary>
+    /// <param name="texts">The texts.</param>
+    /// <param name="name">What they are called in a complaint.</param>
+    /// <param name="starts">Where each begins.</param>
+    /// <exception cref="ArgumentException">A text holds a zero character or an unpaired surrogate.</exception>
+    public static byte[] ToZeroTerminated(IReadOnlyList<string> texts, string name, out int[] starts)
+    {
+        List<byte> all = [];
+        starts = new int[texts.Count];
+        for (int index = 0; index < starts.Length; index++)
+        {
+            starts[index] = all.Count;
+            all.AddRange(ToZeroTerminated(texts[index], $"{name}[{index}]"));
+        }
+
+        return [.. all];
+    }
+
     /// <summary>UTF-8 of a text.</summary>
     /// <exception cref="ArgumentException">The text holds an unpaired surrogate.</exception>
     public static byte[] ToUtf8(string text, string name)

@@ -86,7 +86,8 @@ std::string describe() {
         FIELD(xtc_probability) FIELD(xtc_threshold) FIELD(penalty_last_n) FIELD(penalty_repeat) FIELD(penalty_frequency)
         FIELD(penalty_presence) FIELD(dry_multiplier) FIELD(dry_base) FIELD(dry_allowed_length) FIELD(dry_penalty_last_n)
         FIELD(n_logit_bias) FIELD(reserved_) FIELD(logit_bias_tokens) FIELD(logit_bias_values) FIELD(grammar)
-        FIELD(grammar_prefix)
+        FIELD(grammar_prefix) FIELD(grammar_trigger_patterns) FIELD(grammar_trigger_tokens) FIELD(n_grammar_trigger_patterns)
+        FIELD(n_grammar_trigger_tokens)
     END
     return d.str();
 }

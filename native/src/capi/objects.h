@@ -68,6 +68,7 @@ struct ann_sampler {
     llama_sampler * chain   = nullptr;
     llama_sampler * grammar = nullptr; // in the chain; not advanced by prompt tokens but those of its prefix
     std::vector<llama_token> grammar_prefix;
+    std::vector<llama_token_data> candidates; // of the last sample
 
     ~ann_sampler() { llama_sampler_free(chain); }
 };

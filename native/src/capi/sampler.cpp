@@ -6,6 +6,7 @@
 
 #include <cctype>
 #include <cmath>
+#include <regex>
 
 using namespace ann;
 
@@ -59,6 +60,17 @@ static void check(const ann_sampler_params & p, int32_t n_vocab) {
             require_range("params.logit_bias_tokens[i]", p.logit_bias_tokens[i], 0, n_vocab - 1);
         }
     }
+    require_range("params.n_grammar_trigger_patterns", p.n_grammar_trigger_patterns, 0, 1 << 10);
+    require_range("params.n_grammar_trigger_tokens", p.n_grammar_trigger_tokens, 0, n_vocab);
+    if (p.n_grammar_trigger_patterns > 0) {
+        require(p.grammar_trigger_patterns, "params.grammar_trigger_patterns");
+    }
+    if (p.n_grammar_trigger_tokens > 0) {
+        require(p.grammar_trigger_tokens, "params.grammar_trigger_tokens");
+    }
+    for (int32_t i = 0; i < p.n_grammar_trigger_tokens; ++i) {
+        require_range("params.grammar_trigger_tokens[i]", p.grammar_trigger_tokens[i], 0, n_vocab - 1);
+    }
 }
 
 // The tokens of the text; without the space that some tokenizers put before it.
@@ -83,6 +95,26 @@ static void advance_grammar(ann_sampler & s) {
     }
 }
 
+// A grammar that begins with a trigger.
+static llama_sampler * make_lazy_grammar(const llama_vocab * vocab, const std::string & source, const ann_sampler_params & p) {
+    std::vector<std::string>  texts;
+    std::vector<const char *> patterns;
+    for (int32_t i = 0; i < p.n_grammar_trigger_patterns; ++i) {
+        texts.push_back(require_text(p.grammar_trigger_patterns[i], "params.grammar_trigger_patterns[i]"));
+        try {
+            std::regex check(texts.back());
+        } catch (const std::regex_error & e) {
+            fail(ANN_ERROR_INVALID_ARGUMENT, "params.grammar_trigger_patterns[%d] is \"%s\", which is no regular expression: %s", i,
+                texts.back().c_str(), e.what());
+        }
+    }
+    for (const auto & text : texts) {
+        patterns.push_back(text.c_str());
+    }
+    return llama_sampler_init_grammar_lazy_patterns(vocab, source.c_str(), "root", patterns.data(), patterns.size(),
+        p.grammar_trigger_tokens, (size_t) p.n_grammar_trigger_tokens);
+}
+
 static void build_chain(ann_sampler & s, const ann_sampler_params & p) {
     const llama_vocab * vocab = llama_model_get_vocab(s.model.get());
     const int32_t n_vocab = llama_vocab_n_tokens(vocab);
@@ -98,12 +130,13 @@ static void build_chain(ann_sampler & s, const ann_sampler_params & p) {
     if (p.grammar) {
         log_scope log;
         const std::string source = require_text(p.grammar, "params.grammar");
-        s.grammar = llama_sampler_init_grammar(vocab, source.c_str(), "root");
+        const bool lazy = p.n_grammar_trigger_patterns + p.n_grammar_trigger_tokens > 0;
+        s.grammar = lazy ? make_lazy_grammar(vocab, source, p) : llama_sampler_init_grammar(vocab, source.c_str(), "root");
         if (!s.grammar) {
             fail(ANN_ERROR_INVALID_ARGUMENT, "params.grammar is not a valid GBNF grammar: %s", log.reason("it does not parse").c_str());
         }
         add(s.grammar);
-        if (p.grammar_prefix) {
+        if (p.grammar_prefix && !lazy) {
             s.grammar_prefix = tokenize_prefix(vocab, require_text(p.grammar_prefix, "params.grammar_prefix"));
             advance_grammar(s);
         }
@@ -146,6 +179,24 @@ ann_status ann_sampler_create(const ann_model * model, const ann_sampler_params 
 
 void ann_sampler_free(ann_sampler * sampler) { delete sampler; }
 
+// llama_sampler_sample, but that it fails where no token is left: upstream takes a forbidden one, and aborts when that
+// one ends the generation.
+static llama_token choose(ann_sampler & s, const float * logits) {
+    s.candidates.resize((size_t) llama_vocab_n_tokens(llama_model_get_vocab(s.model.get())));
+    for (size_t i = 0; i < s.candidates.size(); ++i) {
+        s.candidates[i] = { (llama_token) i, logits[i], 0.0f };
+    }
+    llama_token_data_array left = { s.candidates.data(), s.candidates.size(), -1, false };
+    llama_sampler_apply(s.chain, &left);
+    if (left.selected < 0 || (size_t) left.selected >= left.size || !(left.data[left.selected].logit > -INFINITY)) {
+        fail(ANN_ERROR_INVALID_ARGUMENT, "no token of the vocabulary is left to choose from: %s", s.grammar ?
+            "none can follow params.grammar here" : "params.logit_bias forbids all, or the logits are no numbers");
+    }
+    const llama_token token = left.data[left.selected].id;
+    llama_sampler_accept(s.chain, token);
+    return token;
+}
+
 ann_status ann_sampler_sample(ann_sampler * sampler, ann_context * context, int32_t index, int32_t * token, ann_error * error) {
     return guard_context(context, error, [&](ann_context & c) {
         ann_sampler & s = require(sampler, "sampler");
@@ -154,7 +205,11 @@ ann_status ann_sampler_sample(ann_sampler * sampler, ann_context * context, int3
             fail(ANN_ERROR_INVALID_ARGUMENT, "the sampler was made for another model than the context's");
         }
         require_output(c, index);
-        *token = llama_sampler_sample(s.chain, c.ctx, index);
+        const float * logits = llama_get_logits_ith(c.ctx, index);
+        if (!logits) {
+            fail(ANN_ERROR_UNSUPPORTED, "the context has no logits (embeddings = 1)");
+        }
+        *token = choose(s, logits);
     });
 }
 

@@ -3,10 +3,12 @@
 #include "objects.h"
 
 #include "chat.h"
+#include "common.h"
 #include "json-schema-to-grammar.h"
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <climits>
 
 using namespace ann;
@@ -103,6 +105,30 @@ static common_chat_templates_inputs make_inputs(const json & request) {
     return inputs;
 }
 
+// The triggers of a lazy grammar as ann_sampler_params wants them. A word that is one token of those that must stay whole
+// triggers by that token, since its text does not appear otherwise.
+static void add_triggers(json & res, const llama_vocab * vocab, const common_chat_params & applied) {
+    res["grammar_trigger_patterns"] = json::array();
+    res["grammar_trigger_tokens"]   = json::array();
+    for (const auto & trigger : applied.grammar_triggers) {
+        if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_TOKEN) {
+            res["grammar_trigger_tokens"].push_back(trigger.token);
+        } else if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN_FULL) {
+            res["grammar_trigger_patterns"].push_back("^(?:" + trigger.value + ")$");
+        } else if (trigger.type == COMMON_GRAMMAR_TRIGGER_TYPE_PATTERN) {
+            res["grammar_trigger_patterns"].push_back(trigger.value);
+        } else {
+            const std::vector<llama_token> tokens = common_tokenize(vocab, trigger.value, false, true);
+            const auto & kept = applied.preserved_tokens;
+            if (tokens.size() == 1 && std::find(kept.begin(), kept.end(), trigger.value) != kept.end()) {
+                res["grammar_trigger_tokens"].push_back(tokens[0]);
+            } else {
+                res["grammar_trigger_patterns"].push_back(regex_escape(trigger.value));
+            }
+        }
+    }
+}
+
 ann_status ann_chat_apply(const ann_model * model, const char * request, char * buffer, size_t capacity, size_t * n_written, ann_error * error) {
     return guard(error, [&] {
         const ann_model & m = require(model, "model");
@@ -119,12 +145,13 @@ ann_status ann_chat_apply(const ann_model * model, const char * request, char * 
         } catch (const std::exception & e) {
             fail(ANN_ERROR_INVALID_ARGUMENT, "the chat template cannot be applied: %s", e.what());
         }
-        const json res = {
+        json res = {
             { "prompt", applied.prompt }, { "grammar", applied.grammar }, { "grammar_lazy", applied.grammar_lazy },
             { "generation_prompt", applied.generation_prompt }, { "stops", applied.additional_stops },
             { "preserved_tokens", applied.preserved_tokens }, { "format", (int) applied.format }, { "parser", applied.parser },
             { "template_source", source },
         };
+        add_triggers(res, m.vocab(), applied);
         write_text(res.dump(-1, ' ', false, json::error_handler_t::replace), buffer, capacity, n_written);
     });
 }

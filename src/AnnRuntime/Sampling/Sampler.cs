@@ -12,7 +12,8 @@ public sealed class Sampler : IDisposable
     /// <param name="model">The model whose tokens are sampled.</param>
     /// <param name="options">Default: temperature 0.8, top-k 40, top-p 0.95, min-p 0.05, random seed.</param>
     /// <exception cref="ArgumentException">
-    /// A grammar that cannot be parsed or does not begin with its prefix, or a bias of an unknown token.
+    /// A grammar that cannot be parsed or does not begin with its prefix, a trigger that is no regular expression, or a bias or
+    /// trigger of an unknown token.
     /// </exception>
     public Sampler(AnnModel model, SamplingOptions? options = null)
     {
@@ -20,7 +21,9 @@ public sealed class Sampler : IDisposable
         options ??= new SamplingOptions();
         int[] tokens = [.. options.LogitBias?.Keys ?? []];
         float[] values = [.. options.LogitBias?.Values ?? []];
-        _handle = SamplerHandle.Create(model.Handle, options.ToNative(), tokens, values, options.Grammar, options.GrammarPrefix);
+        _handle = SamplerHandle.Create(
+            model.Handle, options.ToNative(), tokens, values, options.Grammar, options.GrammarPrefix,
+            options.GrammarTriggerPatterns, [.. options.GrammarTriggerTokens]);
     }
 
     private SamplerHandle Handle

@@ -146,6 +146,27 @@ public sealed record SamplingOptions
     /// </summary>
     public string? GrammarPrefix { get; init; }
 
+    /// <summary>
+    /// Texts (regular expressions of ECMAScript) that start the grammar: before one of them, and before a token of
+    /// <see cref="GrammarTriggerTokens"/>, the answer is free. The grammar begins with the first group of the match, or with
+    /// the match. Default none; without any trigger the grammar holds from the start.
+    /// </summary>
+    /// <remarks>With a trigger the <see cref="GrammarPrefix"/> is not read.</remarks>
+    /// <exception cref="ArgumentNullException">Null.</exception>
+    public IReadOnlyList<string> GrammarTriggerPatterns
+    {
+        get;
+        init => field = value ?? throw new ArgumentNullException(nameof(GrammarTriggerPatterns));
+    } = [];
+
+    /// <summary>Tokens that start the grammar. Default none.</summary>
+    /// <exception cref="ArgumentNullException">Null.</exception>
+    public IReadOnlyList<int> GrammarTriggerTokens
+    {
+        get;
+        init => field = value ?? throw new ArgumentNullException(nameof(GrammarTriggerTokens));
+    } = [];
+
     /// <summary>Whether the tokens of the prompt change the choice.</summary>
     internal bool LooksBack =>
         PenaltyWindow > 0
