@@ -60,6 +60,12 @@ class index_set {
 
     int32_t n_pending(int shard) const { return shards_[size_t(shard)].pending.size(); }
 
+    // A search may return it, or it is pending.
+    bool contains(int32_t cell) const {
+        const shard & of = shards_[size_t(cell % n_shards())];
+        return of.graph->contains(cell / n_shards()) || of.pending.bits().test(cell / n_shards());
+    }
+
     // One thread per shard. Indexes at most n_most of a shard's pending cells, oldest first; returns how many.
     int32_t insert_pending(int shard, int32_t n_most, search_scratch & scratch);
 

@@ -170,6 +170,32 @@ void walks_score_few_cells(int32_t n) {
     CHECK(f.scratch.counters.n_exact == 1);
 }
 
+// Several sequences in one stream: each query sees the cells of its own. Where these are few, a scan of them is cheaper than
+// a walk over everybody's, and exact.
+void few_visible_cells_are_scanned(int32_t n) {
+    fixture f(vector_type::q8_0, 64, n);
+    f.insert(0, n);
+    for (const bool is_few : { false, true }) {  // nine of ten cells are visible, one of a hundred
+        std::vector<uint64_t> words((size_t(n) + 63) / 64);
+        for (int32_t cell = 0; cell < n; ++cell) {
+            words[size_t(cell) / 64] |= uint64_t(is_few ? cell % 100 == 0 : cell % 10 != 0) << (cell % 64);
+        }
+        const cell_filter filter = cell_filter::bits(words.data(), n);
+        f.scratch.counters       = {};
+        size_t n_hits            = 0;
+        for (int q = 0; q < n_queries; ++q) {
+            const float *     query = f.queries_a.data() + q * 64;
+            const found_cells best  = search(*f.flat, query, top_k, top_k, filter);
+            found_cells       found;
+            f.hnsw->search({ query, top_k, 160, filter }, f.scratch, found);
+            CHECK(found.size() == best.size());
+            n_hits += n_common(best, found);
+        }
+        const double recall = double(n_hits) / (n_queries * top_k);
+        CHECK(is_few ? f.scratch.counters.n_exact == n_queries && recall == 1 : f.scratch.counters.n_exact == 0 && recall > 0.9);
+    }
+}
+
 }  // namespace
 
 int main(int argc, char ** argv) {
@@ -182,5 +208,6 @@ int main(int argc, char ** argv) {
     many_twins_cost_nothing(n / 2);
     equal_order_gives_equal_graphs(n / 4);
     walks_score_few_cells(n / 2);
+    few_visible_cells_are_scanned(n / 2);
     return result();
 }
