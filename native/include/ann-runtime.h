@@ -186,8 +186,10 @@ typedef enum ann_search_mode {
     ANN_SEARCH_OFF   = 0, // upstream's cache and attention, bit for bit; no search keys. Fixed at creation
     ANN_SEARCH_DENSE = 1, // search keys are kept, attention is full (on CPUs by kernels of ours)
     ANN_SEARCH_EXACT = 2, // the top_k cells by exact search
-    ANN_SEARCH_HNSW  = 3, // queries of generation search an index (approximate), prompts search exactly and grow it.
+    ANN_SEARCH_HNSW  = 3, // queries of generation search an index (approximate), prompts search exactly.
                           // Search keys in host memory only
+    ANN_SEARCH_AUTO  = 4, // HNSW from the depth on where it is faster than exact search on this machine (measured once
+                          // in a process, see ann_index_calibrate), exact below it and where search keys lie on a GPU
 } ann_search_mode;
 
 typedef enum ann_prefill_mode {
@@ -222,12 +224,19 @@ typedef struct ann_search_params {
     int32_t  seed;           // of selectors with random parts. Default 0
     int32_t  n_frozen;       // > 0: cells from here on are not found by search, only in the window, as if an index had
                              // stopped growing; computed naively. Default 0
-    // mode HNSW only
+    // modes HNSW and auto only
     int32_t  ef_search;      // cells kept in view, at least top_k, at most 65536; 0: the larger of 320 and top_k. Default 0
     int32_t  index_m;        // links of a cell, 2..128; 0: 16. Default 0
     int32_t  index_ef_construction; // cells kept in view while one is linked, 1..4096; 0: 100. Default 0
     int32_t  index_threads;  // graphs a layer is split into, one thread each, 1..64; 0: physical cores, at most 8. Default 0
-    int32_t  index_min_context; // exact search while the cache holds fewer cells than this. Default 0
+    int32_t  index_min_context; // exact search while the cache holds fewer cells than this. 0: mode auto measures it, mode
+                             // HNSW has no such depth. Default 0
+    int32_t  index_eager;    // 0: cells enter the index while the context is idle (between calls, on index_threads threads of
+                             // its own), and until then are scanned exactly; a prompt takes no longer. 1: inside the decode that
+                             // writes them, so that the index depends on nothing but the calls. Default 0
+    uint64_t index_max_bytes;// memory of the index: layers beyond it search exactly; at least one layer's. 0: no limit. Default 0
+    int32_t  index_in_state; // 1: saved states carry the index (about a quarter more bytes), so that it need not be built
+                             // again; taken over by a context of equal index parameters and threads only. Default 1
     int32_t  reserved_;
 } ann_search_params;
 
@@ -328,14 +337,17 @@ ANN_API ann_status ann_context_seq_div (ann_context * context, int32_t seq, int3
 ANN_API ann_status ann_context_seq_range(ann_context * context, int32_t seq, int32_t * p_min, int32_t * p_max, ann_error * error);
 
 // State of one sequence (seq >= 0) or of the whole context (seq -1): a header of ours (magic, version, model shape,
-// cache types, search keys or not) and then the cache. *n_written is the size; capacity 0 asks for it.
+// cache types, search keys or not), the cache, and the index over its search keys (mode HNSW, unless index_in_state is 0;
+// of one sequence only where no other one has cells beside it). An index that is damaged or made for other keys or other
+// parameters is left aside with a warning, and built anew. *n_written is the size; capacity 0 asks for it.
 ANN_API ann_status ann_context_state_get(ann_context * context, int32_t seq, uint8_t * buffer, size_t capacity, size_t * n_written, ann_error * error);
 // Refused with a sentence when the header disagrees with this context; after a failure the sequence (or the context)
 // is empty.
 ANN_API ann_status ann_context_state_set(ann_context * context, int32_t seq, const uint8_t * buffer, size_t n_bytes, ann_error * error);
 
-// Benchmarks: marks cells [0, n_cells) of sequence 0 as used, with random K, V and search keys, without computing
-// them. The cache must be empty.
+// Benchmarks: marks cells [0, n_cells) of sequence 0 as used, without computing them: K and V are noise, search keys lie in
+// clusters as those of a text do, since an index over noise says nothing. With mode HNSW all of them are indexed before
+// this returns. The cache must be empty.
 ANN_API ann_status ann_context_fill_random(ann_context * context, uint32_t n_cells, uint64_t seed, ann_error * error);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -344,9 +356,11 @@ ANN_API ann_status ann_context_fill_random(ann_context * context, uint32_t n_cel
 typedef enum ann_stats_flags {
     ANN_STATS_TIME = 1, // time per node kind; every node runs alone, so the whole is slower
     ANN_STATS_MASS = 2, // attention mass and teacher recall of the candidates against full attention of the same query
+    ANN_STATS_INDEX = 4, // recall of the index against exact search of the same query (ann_context_get_index_stats)
 } ann_stats_flags;
 
-// Switches statistics on (0: off) and resets them. every: with ANN_STATS_MASS, measure each n-th decode call. >= 1.
+// Switches statistics on (0: off) and resets them. every: with ANN_STATS_MASS or ANN_STATS_INDEX, measure each n-th decode
+// call. >= 1.
 ANN_API ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t every, ann_error * error);
 
 typedef struct ann_layer_stats {
@@ -381,6 +395,52 @@ typedef struct ann_context_stats {
 
 ANN_API ann_status ann_context_get_stats(ann_context * context, ann_context_stats * stats, ann_error * error);
 ANN_API ann_status ann_context_get_layer_stats(ann_context * context, int32_t layer, ann_layer_stats * stats, ann_error * error);
+
+// The index over the search keys (mode HNSW). Counts of searches begin with ann_context_set_stats or with the index,
+// whichever was later, and are kept without statistics too; insertions are counted from the index's beginning. A query
+// searches every graph of a layer.
+typedef struct ann_index_stats {
+    uint32_t struct_size;
+    int32_t  layer;          // -1: of all layers, summed
+    uint64_t n_graphs;       // per stream
+    uint64_t n_indexed;      // cells that a search can return
+    uint64_t n_erased;       // cells still in the graphs that it cannot
+    uint64_t n_pending;      // cells that wait for their insertion; they are scanned exactly until then
+    uint64_t n_inserted;     // insertions, ever
+    uint64_t insert_ns;      // time they took, of threads, summed
+    uint64_t n_searched;     // searches of one graph
+    uint64_t n_exact;        // of them, those that scanned instead: few visible cells, or few cells
+    uint64_t n_expanded;     // cells visited, summed: their links were followed
+    uint64_t n_scored;       // search keys compared, summed
+    uint64_t search_ns;      // time they took, of threads, summed
+    uint64_t bytes;          // memory, without the search keys
+    uint64_t n_measured;     // queries compared with exact search (ANN_STATS_INDEX or ANN_STATS_MASS)
+    double   recall_index_sum; // of these: share of the exact search's cells that the index found
+} ann_index_stats;
+
+// layer: -1 all. All zero where there is no index (yet): another mode, a reserved layer, a layer beyond index_max_bytes.
+ANN_API ann_status ann_context_get_index_stats(ann_context * context, int32_t layer, ann_index_stats * stats, ann_error * error);
+
+// The depth from which on HNSW is faster than exact search, measured on synthetic keys of that shape on the idle machine;
+// takes about a second. What mode auto uses where index_min_context is 0.
+typedef struct ann_index_calibration {
+    uint32_t struct_size;
+    // asked
+    int32_t  n_embd_search;  // 32..1024, a multiple of 32
+    int32_t  n_threads;      // 0: physical cores
+    int32_t  top_k;          // 0: 128
+    int32_t  ef_search;      // 0: the default of ann_search_params
+    int32_t  reserved_;
+    char     type_search[16];// "f16", "f32", "q8_0"
+    // measured
+    int32_t  min_context;    // cells; INT32_MAX when HNSW is nowhere faster below 2^24 cells
+    int32_t  n_cells;        // at which was measured:
+    double   exact_ns;       // of a query by exact search
+    double   hnsw_ns;        // of a query by the index
+    double   exact_ns_per_cell; // growth of exact search
+} ann_index_calibration;
+
+ANN_API ann_status ann_index_calibrate(ann_index_calibration * calibration, ann_error * error);
 
 // The cells that layer `layer` chose for the last token of the last decode, ascending, as positions of that token's
 // sequence. Needs ANN_STATS_MASS. Empty for a reserved layer or a dense pass.

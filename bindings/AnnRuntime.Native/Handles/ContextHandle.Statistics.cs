@@ -25,6 +25,14 @@ internal sealed unsafe partial class ContextHandle
         return statistics;
     }
 
+    public AnnIndexStats GetIndexStatistics(int layer)
+    {
+        var statistics = new AnnIndexStats { StructSize = (uint)sizeof(AnnIndexStats) };
+        AnnError error = AnnError.New();
+        NativeCall.ThrowIfFailed(NativeMethods.ContextGetIndexStats(this, layer, ref statistics, ref error), in error);
+        return statistics;
+    }
+
     /// <summary>Positions that a layer chose for the last token, ascending.</summary>
     public int[] GetCandidates(int layer)
     {

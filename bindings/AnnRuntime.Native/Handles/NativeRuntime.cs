@@ -32,6 +32,24 @@ internal static unsafe class NativeRuntime
             NativeMethods.RuntimeInfo(buffer, capacity, written, ref failed));
     }
 
+    /// <summary>Measures from which depth on the index is the faster search; 0 takes a default.</summary>
+    public static AnnIndexCalibration Calibrate(int dimensions, string type, int threads, int topK, int efSearch)
+    {
+        NativeLibraryLoader.EnsureLoaded();
+        var calibration = new AnnIndexCalibration
+        {
+            StructSize = (uint)sizeof(AnnIndexCalibration),
+            NEmbdSearch = dimensions,
+            NThreads = threads,
+            TopK = topK,
+            EfSearch = efSearch,
+        };
+        calibration.SetType(type);
+        AnnError error = AnnError.New();
+        NativeCall.ThrowIfFailed(NativeMethods.IndexCalibrate(ref calibration, ref error), in error);
+        return calibration;
+    }
+
     /// <summary>GBNF of a JSON schema.</summary>
     public static string JsonSchemaToGrammar(string schema)
     {

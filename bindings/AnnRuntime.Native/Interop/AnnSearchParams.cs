@@ -23,6 +23,9 @@ internal unsafe struct AnnSearchParams
     public int IndexEfConstruction;
     public int IndexThreads;
     public int IndexMinContext;
+    public int IndexEager;
+    public ulong IndexMaxBytes;
+    public int IndexInState;
     public int Reserved;
 
     /// <summary>The library's defaults.</summary>

@@ -107,6 +107,13 @@ internal static unsafe partial class NativeMethods
     public static partial AnnStatus ContextGetLayerStats(
         ContextHandle context, int layer, ref AnnLayerStats statistics, ref AnnError error);
 
+    [LibraryImport(Library, EntryPoint = "ann_context_get_index_stats")]
+    public static partial AnnStatus ContextGetIndexStats(
+        ContextHandle context, int layer, ref AnnIndexStats statistics, ref AnnError error);
+
+    [LibraryImport(Library, EntryPoint = "ann_index_calibrate")]
+    public static partial AnnStatus IndexCalibrate(ref AnnIndexCalibration calibration, ref AnnError error);
+
     [LibraryImport(Library, EntryPoint = "ann_context_get_candidates")]
     public static partial AnnStatus ContextGetCandidates(
         ContextHandle context, int layer, int* positions, nuint capacity, nuint* written, ref AnnError error);

@@ -49,7 +49,7 @@ std::string describe() {
         FIELD(struct_size) FIELD(mode) FIELD(top_k) FIELD(n_sink) FIELD(n_window) FIELD(prefill) FIELD(min_context)
         FIELD(n_layers) FIELD(layers) FIELD(selector) FIELD(seed) FIELD(n_frozen)
         FIELD(ef_search) FIELD(index_m) FIELD(index_ef_construction) FIELD(index_threads)
-        FIELD(index_min_context) FIELD(reserved_)
+        FIELD(index_min_context) FIELD(index_eager) FIELD(index_max_bytes) FIELD(index_in_state) FIELD(reserved_)
     END
     STRUCT(ann_context_params)
         FIELD(struct_size) FIELD(n_ctx) FIELD(n_batch) FIELD(n_ubatch) FIELD(n_seq_max) FIELD(n_threads) FIELD(n_threads_batch)
@@ -65,6 +65,15 @@ std::string describe() {
         FIELD(struct_size) FIELD(layer) FIELD(searched) FIELD(reserved_) FIELD(n_query) FIELD(n_dense) FIELD(n_visible) FIELD(n_attended)
         FIELD(n_measured) FIELD(mass_sum) FIELD(recall_teacher_sum) FIELD(recall_index_sum) FIELD(search_ns) FIELD(attention_ns)
         FIELD(n_scored)
+    END
+    STRUCT(ann_index_stats)
+        FIELD(struct_size) FIELD(layer) FIELD(n_graphs) FIELD(n_indexed) FIELD(n_erased) FIELD(n_pending) FIELD(n_inserted)
+        FIELD(insert_ns) FIELD(n_searched) FIELD(n_exact) FIELD(n_expanded) FIELD(n_scored) FIELD(search_ns) FIELD(bytes)
+        FIELD(n_measured) FIELD(recall_index_sum)
+    END
+    STRUCT(ann_index_calibration)
+        FIELD(struct_size) FIELD(n_embd_search) FIELD(n_threads) FIELD(top_k) FIELD(ef_search) FIELD(reserved_)
+        FIELD(type_search) FIELD(min_context) FIELD(n_cells) FIELD(exact_ns) FIELD(hnsw_ns) FIELD(exact_ns_per_cell)
     END
     STRUCT(ann_context_stats)
         FIELD(struct_size) FIELD(n_layer) FIELD(n_decode) FIELD(n_tokens) FIELD(decode_ns) FIELD(search_ns) FIELD(attention_ns) FIELD(other_ns)

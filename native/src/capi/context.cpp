@@ -19,6 +19,7 @@ void ann_search_params_default(ann_search_params * params) {
         params->n_window    = -1;
         params->min_context = -1;
         params->n_layers    = -1;
+        params->index_in_state = 1;
     }
 }
 
@@ -59,9 +60,28 @@ ggml_type parse_type(const char * name, const char * field, bool search) {
     fail(ANN_ERROR_INVALID_ARGUMENT, "%s is \"%.15s\", expected one of %s", field, name, known.c_str());
 }
 
-namespace {
+int32_t physical_cores() {
+    // hyper-threads share the vector units that this work lives on; without topology, all logical cores are taken
+    std::vector<std::string> seen;
+    for (int cpu = 0; ; ++cpu) {
+        const std::string path = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list";
+        std::FILE * f = std::fopen(path.c_str(), "r");
+        if (!f) {
+            break;
+        }
+        char line[128] = {};
+        if (std::fgets(line, sizeof(line), f) && std::find(seen.begin(), seen.end(), line) == seen.end()) {
+            seen.push_back(line);
+        }
+        std::fclose(f);
+    }
+    const int32_t logical = (int32_t) std::max(1u, std::thread::hardware_concurrency());
+    return seen.empty() ? logical : std::min(logical, (int32_t) seen.size());
+}
 
-int32_t physical_cores();
+int32_t default_ef_search(int32_t top_k) { return std::max(320, top_k); }
+
+namespace {
 
 void resolve_index(const ann_search_params & p, llama_ann_params & res) {
     require_range("search.ef_search", p.ef_search, 0, 1 << 16);
@@ -69,11 +89,16 @@ void resolve_index(const ann_search_params & p, llama_ann_params & res) {
     require_range("search.index_ef_construction", p.index_ef_construction, 0, 4096);
     require_range("search.index_threads", p.index_threads, 0, 64);
     require_range("search.index_min_context", p.index_min_context, 0, INT32_MAX);
-    res.ef_search             = p.ef_search == 0 ? std::max(320, res.top_k) : p.ef_search;
+    require_range("search.index_eager", p.index_eager, 0, 1);
+    require_range("search.index_in_state", p.index_in_state, 0, 1);
+    res.ef_search             = p.ef_search == 0 ? default_ef_search(res.top_k) : p.ef_search;
     res.index_m               = p.index_m == 0 ? 16 : p.index_m;
     res.index_ef_construction = p.index_ef_construction == 0 ? 100 : p.index_ef_construction;
     res.index_threads         = p.index_threads == 0 ? std::min(physical_cores(), 8) : p.index_threads;
     res.index_min_context     = p.index_min_context;
+    res.index_eager           = p.index_eager != 0;
+    res.index_in_state        = p.index_in_state != 0;
+    res.index_max_bytes       = p.index_max_bytes;
     if (res.mode == LLAMA_ANN_MODE_HNSW && res.ef_search < res.top_k) {
         fail(ANN_ERROR_INVALID_ARGUMENT, "search.ef_search is %d, expected at least search.top_k = %d", res.ef_search, res.top_k);
     }
@@ -84,9 +109,9 @@ void resolve_index(const ann_search_params & p, llama_ann_params & res) {
 
 } // namespace
 
-llama_ann_params resolve_search(const llama_model * model, const ann_search_params & p) {
+llama_ann_params resolve_search(const llama_model * model, const ann_search_params & p, ggml_type type_search, int32_t n_threads) {
     const llama_ann_model & m = llama_ann_get_model(model);
-    require_range("search.mode", p.mode, ANN_SEARCH_DENSE, ANN_SEARCH_HNSW);
+    require_range("search.mode", p.mode, ANN_SEARCH_DENSE, ANN_SEARCH_AUTO);
     require_range("search.top_k", p.top_k, 0, 1 << 20);
     require_range("search.n_sink", p.n_sink, -1, 1 << 20);
     require_range("search.n_window", p.n_window, -1, 1 << 20);
@@ -97,7 +122,8 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
     require_range("search.n_layers", p.n_layers, -1, (int64_t) m.layers.size());
 
     llama_ann_params res;
-    res.mode          = (llama_ann_mode) p.mode;
+    res.mode          = p.mode == ANN_SEARCH_AUTO ? LLAMA_ANN_MODE_HNSW : (llama_ann_mode) p.mode;
+    res.index_auto    = p.mode == ANN_SEARCH_AUTO;
     res.top_k         = p.top_k == 0 ? m.top_k : p.top_k;
     res.n_sink        = p.n_sink == -1 ? m.n_sink : p.n_sink;
     res.n_window      = p.n_window == -1 ? m.n_window : p.n_window;
@@ -111,6 +137,9 @@ llama_ann_params resolve_search(const llama_model * model, const ann_search_para
             res.n_sink, res.n_window, res.top_k);
     }
     resolve_index(p, res);
+    if (res.index_auto && res.index_min_context == 0 && n_threads > 0) {
+        res.index_min_context = calibrated_min_context(m.n_embd_search, type_search, n_threads, res.top_k, res.ef_search);
+    }
     res.layers.assign((size_t) llama_model_n_layer(model), 0);
     if (p.n_layers < 0) {
         for (int32_t il : m.layers) {
@@ -150,25 +179,6 @@ uint64_t available_memory() {
     return kb > 0 ? kb*1024 : (uint64_t) sysconf(_SC_PHYS_PAGES)*(uint64_t) sysconf(_SC_PAGE_SIZE);
 }
 
-int32_t physical_cores() {
-    // hyper-threads share the vector units that this work lives on; without topology, all logical cores are taken
-    std::vector<std::string> seen;
-    for (int cpu = 0; ; ++cpu) {
-        const std::string path = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list";
-        std::FILE * f = std::fopen(path.c_str(), "r");
-        if (!f) {
-            break;
-        }
-        char line[128] = {};
-        if (std::fgets(line, sizeof(line), f) && std::find(seen.begin(), seen.end(), line) == seen.end()) {
-            seen.push_back(line);
-        }
-        std::fclose(f);
-    }
-    const int32_t logical = (int32_t) std::max(1u, std::thread::hardware_concurrency());
-    return seen.empty() ? logical : std::min(logical, (int32_t) seen.size());
-}
-
 struct resolved {
     ann_context_params params;
     ggml_type type_k, type_v, type_search;
@@ -205,7 +215,7 @@ resolved resolve(const llama_model * model, const ann_context_params * params) {
     if (p.search.mode == -1) {
         p.search.mode = m.layers.empty() ? ANN_SEARCH_OFF : ANN_SEARCH_EXACT;
     }
-    require_range("params.search.mode", p.search.mode, ANN_SEARCH_OFF, ANN_SEARCH_HNSW);
+    require_range("params.search.mode", p.search.mode, ANN_SEARCH_OFF, ANN_SEARCH_AUTO);
     r.search = p.search.mode != ANN_SEARCH_OFF;
     if (r.search && m.layers.empty()) {
         fail(ANN_ERROR_UNSUPPORTED, "params.search.mode is %d, but the model file has no search projections", p.search.mode);
@@ -231,9 +241,10 @@ ann_context_memory estimate(const llama_model * model, const resolved & r) {
     res.k_bytes         = cache.k_bytes;
     res.v_bytes         = cache.v_bytes;
     res.search_bytes    = cache.search_bytes;
-    if (r.params.search.mode == ANN_SEARCH_HNSW) {
+    if (r.params.search.mode >= ANN_SEARCH_HNSW) {
         const uint64_t m = r.params.search.index_m == 0 ? 16 : (uint64_t) r.params.search.index_m;
-        res.search_bytes += (8*m + 24)*r.n_ctx*llama_ann_get_model(model).layers.size(); // links of the lowest level, and a little
+        const uint64_t bytes = (8*m + 24)*r.n_ctx*llama_ann_get_model(model).layers.size(); // as llama_ann_index::estimate_bytes
+        res.search_bytes += r.params.search.index_max_bytes == 0 ? bytes : std::min(bytes, r.params.search.index_max_bytes);
     }
     // the mask of one ubatch, its logits, and a few activations: the terms that grow
     res.compute_bytes   = n_ubatch*r.n_ctx*(r.params.flash_attention == 0 ? 4 + 4ull*llama_model_n_head(model) : 2) +
@@ -305,7 +316,7 @@ ann_status ann_context_estimate(const ann_model * model, const ann_context_param
         const llama_model * m = require(model, "model").model.get();
         const resolved r = resolve(m, params);
         if (r.search) {
-            resolve_search(m, r.params.search);
+            resolve_search(m, r.params.search, r.type_search, 0);
         }
         write_struct(memory, estimate(m, r), "memory");
     });
@@ -317,7 +328,7 @@ ann_status ann_context_create(ann_model * model, const ann_context_params * para
         auto c = std::make_unique<ann_context>();
         c->model = require(model, "model").model;
         const resolved r = resolve(c->model.get(), params);
-        const llama_ann_params search = r.search ? resolve_search(c->model.get(), r.params.search) : llama_ann_params();
+        const llama_ann_params search = r.search ? resolve_search(c->model.get(), r.params.search, r.type_search, r.params.n_threads) : llama_ann_params();
 
         const ann_context_memory memory = estimate(c->model.get(), r);
         const uint64_t wanted = memory.total_bytes - memory.model_bytes; // the model is there already
@@ -386,10 +397,17 @@ ann_status ann_context_set_search(ann_context * context, const ann_search_params
         if (!c.has_search) {
             return;
         }
-        llama_ann_params resolved = resolve_search(c.model.get(), p);
-        resolved.measure = llama_ann_get_params(c.ctx)->measure;
-        resolved.count   = llama_ann_get_params(c.ctx)->count;
-        llama_ann_set_params(c.ctx, resolved);
+        llama_ann_params resolved = resolve_search(c.model.get(), p, parse_type(c.params.type_search, "type_search", true), c.params.n_threads);
+        resolved.measure       = llama_ann_get_params(c.ctx)->measure;
+        resolved.measure_index = llama_ann_get_params(c.ctx)->measure_index;
+        resolved.count         = llama_ann_get_params(c.ctx)->count;
+        try {
+            llama_ann_set_params(c.ctx, resolved);
+        } catch (const std::bad_alloc &) {
+            throw;
+        } catch (const std::exception & e) {
+            fail(ANN_ERROR_UNSUPPORTED, "%s", e.what());
+        }
     });
 }
 
@@ -406,7 +424,7 @@ ann_status ann_context_get_search(ann_context * context, ann_search_params * par
                     c.search_layers.push_back((int32_t) il);
                 }
             }
-            res.mode        = p->mode;
+            res.mode        = p->mode == LLAMA_ANN_MODE_HNSW && p->index_auto ? ANN_SEARCH_AUTO : (int32_t) p->mode;
             res.top_k       = p->top_k;
             res.n_sink      = p->n_sink;
             res.n_window    = p->n_window;
@@ -420,6 +438,9 @@ ann_status ann_context_get_search(ann_context * context, ann_search_params * par
             res.index_ef_construction = p->index_ef_construction;
             res.index_threads         = p->index_threads;
             res.index_min_context     = p->index_min_context;
+            res.index_eager           = p->index_eager;
+            res.index_in_state        = p->index_in_state;
+            res.index_max_bytes       = p->index_max_bytes;
             res.n_layers    = (int32_t) c.search_layers.size();
             res.layers      = c.search_layers.data();
         }

@@ -85,11 +85,13 @@ void remove_batch(ann_context & c, const batch_arrays & a) {
 }
 
 void begin_stats(ann_context & c) {
-    const bool measure = (c.stats_flags & ANN_STATS_MASS) && c.n_decode % (uint64_t) c.stats_every == 0;
-    if (c.has_search && measure != c.measuring) {
+    const bool now           = c.stats_flags != 0 && c.n_decode % (uint64_t) c.stats_every == 0;
+    const bool measure       = now && (c.stats_flags & ANN_STATS_MASS);
+    const bool measure_index = now && (c.stats_flags & ANN_STATS_INDEX);
+    if (c.has_search && (measure != c.measuring || measure_index != c.measuring_index)) {
         llama_ann_params p = *llama_ann_get_params(c.ctx);
-        p.measure   = measure;
-        c.measuring = measure;
+        p.measure       = c.measuring       = measure;
+        p.measure_index = c.measuring_index = measure_index;
         llama_ann_set_params(c.ctx, p);
     }
     c.node_start_ns = now_ns();
@@ -159,6 +161,7 @@ ann_status ann_context_decode(ann_context * context, const ann_batch * batch, an
         c.last_seq   = a.sequences.back();
         c.sequences.assign(a.sequences.begin(), a.sequences.end());
         c.outputs.assign(a.outputs.begin(), a.outputs.end());
+        llama_ann_idle(c.ctx);
     });
 }
 
@@ -326,6 +329,7 @@ ann_status ann_context_state_get(ann_context * context, int32_t seq, uint8_t * b
         h.payload_hash  = hash_bytes(payload, n);
         std::memcpy(buffer, &h, sizeof(h));
         *n_written = sizeof(h) + n;
+        llama_ann_idle(c.ctx); // asking for the size has stopped the index's threads
     });
 }
 
@@ -354,5 +358,6 @@ ann_status ann_context_state_set(ann_context * context, int32_t seq, const uint8
             }
             fail(ANN_ERROR_BAD_STATE, "the state cannot be restored: %s", log.reason("it does not fit this context").c_str());
         }
+        llama_ann_idle(c.ctx); // the index of the state is taken over, what it lacks is inserted
     });
 }

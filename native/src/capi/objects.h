@@ -55,7 +55,8 @@ struct ann_context {
     uint64_t attention_ns = 0;
     uint64_t search_ns    = 0;
     uint64_t node_start_ns = 0;
-    bool     measuring    = false;
+    bool     measuring       = false;
+    bool     measuring_index = false;
     std::vector<ann_layer_sums> layers;
 
     std::unique_ptr<ann::node_capture> capture; // of ann_context_set_capture; null: none
@@ -108,8 +109,14 @@ ggml_type parse_type(const char * name, const char * field, bool search);
 // the batch token `index` (-1: the last output) must have been asked for
 void require_output(const ann_context & context, int32_t index);
 
-// ann_search_params over the model's and context's values
-llama_ann_params resolve_search(const llama_model * model, const ann_search_params & params);
+// ann_search_params over the model's and context's values; of mode auto with a measurement, so not of an estimate
+llama_ann_params resolve_search(const llama_model * model, const ann_search_params & params, ggml_type type_search, int32_t n_threads);
+int32_t default_ef_search(int32_t top_k);
+
+int32_t physical_cores();
+
+// A measurement of this process (once for its arguments): the depth from which on the index is faster.
+int32_t calibrated_min_context(int32_t n_embd_search, ggml_type type, int32_t n_threads, int32_t top_k, int32_t ef_search);
 
 bool stats_callback(ggml_tensor * t, bool ask, void * user_data);
 bool capture_callback(ggml_tensor * t, bool ask, void * user_data); // of a context with a capture

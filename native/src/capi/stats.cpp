@@ -101,10 +101,10 @@ bool ann::stats_callback(ggml_tensor * t, bool ask, void * user_data) {
 
 ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t every, ann_error * error) {
     return guard_context(context, error, [&](ann_context & c) {
-        require_range("flags", flags, 0, ANN_STATS_TIME | ANN_STATS_MASS);
+        require_range("flags", flags, 0, ANN_STATS_TIME | ANN_STATS_MASS | ANN_STATS_INDEX);
         require_range("every", every, 1, INT32_MAX);
-        if ((flags & ANN_STATS_MASS) && !c.has_search) {
-            fail(ANN_ERROR_UNSUPPORTED, "mass and recall need a context with search keys (mode dense or exact)");
+        if ((flags & (ANN_STATS_MASS | ANN_STATS_INDEX)) && !c.has_search) {
+            fail(ANN_ERROR_UNSUPPORTED, "mass and recall need a context with search keys (mode dense, exact, HNSW or auto)");
         }
         if (flags && c.capture) {
             fail(ANN_ERROR_UNSUPPORTED, "statistics and a capture cannot run at once; end the capture first (ann_context_set_capture with NULL)");
@@ -118,7 +118,7 @@ ann_status ann_context_set_stats(ann_context * context, int32_t flags, int32_t e
         if (c.has_search) {
             llama_ann_params p = *llama_ann_get_params(c.ctx);
             p.count   = flags != 0;
-            p.measure = c.measuring = false; // the next decode decides
+            p.measure = p.measure_index = c.measuring = c.measuring_index = false; // the next decode decides
             llama_ann_set_params(c.ctx, p);
             llama_ann_reset_counts(c.ctx);
         }
@@ -168,6 +168,32 @@ ann_status ann_context_get_layer_stats(ann_context * context, int32_t layer, ann
         res.n_scored           = res.n_visible - std::min(res.n_visible, index.n_visible) + index.n_scored;
         res.search_ns          = sums.search_ns;
         res.attention_ns       = sums.attention_ns;
+        write_struct(stats, res, "stats");
+    });
+}
+
+ann_status ann_context_get_index_stats(ann_context * context, int32_t layer, ann_index_stats * stats, ann_error * error) {
+    return guard_context(context, error, [&](ann_context & c) {
+        require_range("layer", layer, -1, (int64_t) c.layers.size() - 1);
+        ann_index_stats res = {};
+        res.layer = layer;
+        for (int32_t il = std::max(layer, 0); il < (layer < 0 ? (int32_t) c.layers.size() : layer + 1); ++il) {
+            const llama_ann_index_stats s = llama_ann_get_index_stats(c.ctx, il);
+            res.n_graphs   += s.n_graphs;
+            res.n_indexed  += s.n_indexed;
+            res.n_erased   += s.n_erased;
+            res.n_pending  += s.n_pending;
+            res.n_inserted += s.n_inserted;
+            res.insert_ns  += s.insert_ns;
+            res.n_searched += s.n_searched;
+            res.n_exact    += s.n_exact;
+            res.n_expanded += s.n_expanded;
+            res.n_scored   += s.n_scored;
+            res.search_ns  += s.search_ns;
+            res.bytes      += s.bytes;
+            res.n_measured += s.n_measured;
+            res.recall_index_sum += s.recall_sum;
+        }
         write_struct(stats, res, "stats");
     });
 }

@@ -20,6 +20,18 @@ inline int lowest_bit(uint64_t word) {
 #endif
 }
 
+inline int n_bits(uint64_t word) {
+#if defined(__GNUC__)
+    return __builtin_popcountll(word);
+#else
+    int n = 0;
+    for (; word != 0; word &= word - 1) {
+        ++n;
+    }
+    return n;
+#endif
+}
+
 // A set of cells below n_cells. Cells out of range are the caller's mistake.
 class cell_bits {
   public:
@@ -61,7 +73,9 @@ class cell_bits {
 
     int32_t count() const {
         int32_t n = 0;
-        for_each([&](int32_t) { ++n; });
+        for (const uint64_t word : words_) {
+            n += n_bits(word);
+        }
         return n;
     }
 

@@ -43,6 +43,12 @@ bool ann_find_ranges(const llama_kv_cache_ann_context * mctx, const llama_ubatch
     return true;
 }
 
+// The layers that an index may answer for.
+std::vector<bool> ann_ready(const llama_kv_cache_ann & kv) {
+    const bool wanted = kv.get_params().mode == LLAMA_ANN_MODE_HNSW && kv.get_index();
+    return wanted ? kv.get_index()->ready() : std::vector<bool>();
+}
+
 } // namespace
 
 // positions of the ubatch's tokens, and the cells each of them sees and always attends to
@@ -57,6 +63,8 @@ public:
     ggml_tensor * always = nullptr; // I32 [n_sink + n_window, n_tokens/n_stream, 1, n_stream], if there are any
     ggml_tensor * ranges = nullptr; // I32 [2, n_tokens/n_stream, 1, n_stream], if each token sees one range of cells
     bool          sparse = false;
+
+    std::vector<bool> ready;
 
 private:
     const llama_kv_cache_ann_context * mctx;
@@ -115,7 +123,7 @@ void llm_graph_input_ann::set_always(const llama_ubatch * ubatch) const {
 bool llm_graph_input_ann::can_reuse(const llm_graph_params & params) {
     mctx = static_cast<const llama_kv_cache_ann_context *>(params.mctx);
     // the shapes follow from the ubatch and from n_kv, which other inputs compare
-    return generation == mctx->get_cache()->get_generation() &&
+    return generation == mctx->get_cache()->get_generation() && ready == ann_ready(*mctx->get_cache()) &&
         sparse == ann_is_sparse(*mctx, params.ubatch, params.cparams) &&
         (ranges != nullptr) == (ann_may_have_ranges(mctx, params.ubatch, params.cparams, params.hparams) && ann_find_ranges(mctx, params.ubatch, nullptr));
 }
@@ -130,6 +138,7 @@ llm_graph_input_ann * ann_input(const llm_graph_context & g, const llama_kv_cach
     const auto & params = kv->get_params();
     auto inp = std::make_unique<llm_graph_input_ann>(mctx);
     inp->sparse = ann_is_sparse(*mctx, g.ubatch, g.cparams);
+    inp->ready  = ann_ready(*kv);
     if (kv->get_model().n_rot > 0) {
         inp->pos = ggml_new_tensor_1d(g.ctx0, GGML_TYPE_I32, g.n_tokens);
         ggml_set_input(inp->pos);
@@ -187,21 +196,21 @@ void ann_store_key(const llm_graph_context & g, const llama_kv_cache_ann_context
     g.ann.stores.clear();
 }
 
-// exact, or by the index; depends on shapes, n_kv and parameters only, as a reused graph must
+// exact, or by the index; depends on shapes, n_kv, parameters and the index's readiness only, as a reused graph must
 ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * q, ggml_tensor * k,
         ggml_tensor * mask, int il) {
     const auto & params = mctx->get_cache()->get_params();
-    auto * index = params.mode == LLAMA_ANN_MODE_HNSW ? mctx->get_cache()->get_index() : nullptr;
+    const bool wanted = params.mode == LLAMA_ANN_MODE_HNSW && k->ne[1] >= params.index_min_context;
+    auto * index = wanted && mctx->get_cache()->get_index()->has_layer(il) ? mctx->get_cache()->get_index() : nullptr;
     const bool few = q->ne[1] <= llama_ann_index::max_queries;
-    if (index && few && k->ne[1] >= params.index_min_context) {
+    if (index && few && g.ann.inp->ready[(size_t) il]) {
         if (!g.ann.visible) {
             g.ann.visible = llama_ann_index::build_visible(g.ctx0, mask);
             g.cb(g.ann.visible, LLAMA_ANN_NODE_VISIBLE, il);
         }
         return index->build_search(g.ctx0, q, k, g.ann.visible, g.ann.inp->always, params.top_k, il);
     }
-    if (index) {
-        ggml_tensor * insert = index->build_insert(g.ctx0, q->ne[1], il);
+    if (ggml_tensor * insert = index ? index->build_insert(g.ctx0, q->ne[1], il) : nullptr) {
         g.cb(insert, LLAMA_ANN_NODE_INSERT, il);
         ggml_build_forward_expand(g.gf, insert);
     }

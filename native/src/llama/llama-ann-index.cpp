@@ -1,5 +1,6 @@
 #include "llama-ann-index.h"
 
+#include "llama-impl.h"
 #include "llama-kv-cache.h"
 
 #include "ggml.h"
@@ -15,7 +16,13 @@ using ann_idx::scored_cell;
 namespace {
 
 constexpr int64_t N_CHUNK  = 64; // words of visible cells that are counted together
-constexpr int32_t N_INSERT = 16; // pending cells of a shard that one token indexes, besides its own
+constexpr int32_t N_INSERT = 16; // eager: pending cells of a shard that one token indexes, besides its own
+
+// Pending cells scanned in the time that one takes to be inserted (measured: 2 to 8 ns a cell, 35 to 70 us an insertion).
+constexpr int64_t N_SCANNED = 8192;
+
+// Between two tokens of a generation nothing begins.
+constexpr std::chrono::milliseconds IDLE_DELAY(1);
 
 // A row of the tensor of visible cells: words, then a count for each chunk of them.
 struct visible_shape {
@@ -49,42 +56,123 @@ ann_idx::vector_rows ann_rows(const ggml_tensor * keys, int64_t stream) {
     return res;
 }
 
+// Keeps the builder from the sets for a look at them.
+class paused_scope {
+public:
+    explicit paused_scope(ann_idx::background_builder & builder) : builder(builder), was_running(builder.is_running()) { builder.pause(); }
+    ~paused_scope() {
+        if (was_running) {
+            builder.resume();
+        }
+    }
+    paused_scope(const paused_scope &) = delete;
+    paused_scope & operator=(const paused_scope &) = delete;
+
+private:
+    ann_idx::background_builder & builder;
+    const bool was_running;
+};
+
 } // namespace
 
+size_t llama_ann_index::estimate_bytes(size_t n_cells, int32_t m) {
+    return (8*(size_t) m + 24)*n_cells; // links of the lowest level, and a little
+}
+
 llama_ann_index::llama_ann_index(const llama_kv_cache & twin, const llama_ann_params & params) :
-    twin(twin), n_shards(std::max(1, std::min(params.index_threads, 64))) {
+    twin(twin), n_shards(std::max(1, std::min(params.index_threads, 64))), is_eager(params.index_eager) {
     ann_idx::index_set_params p;
     p.n_shards              = n_shards;
     p.graph.m               = params.index_m;
     p.graph.ef_construction = params.index_ef_construction;
+    const size_t layer_bytes = estimate_bytes((size_t) twin.get_size()*twin.get_n_stream(), params.index_m);
+    size_t       left        = params.index_max_bytes == 0 ? SIZE_MAX : (size_t) params.index_max_bytes;
+    std::vector<ann_idx::index_set *> all;
     for (uint32_t il : twin.get_layer_ids()) {
         const ggml_tensor * keys = twin.get_k_storage((int32_t) il);
         if (!ggml_backend_buffer_is_host(keys->buffer)) {
-            throw std::runtime_error("the index needs its search keys in host memory; use exact search, or offload_kqv = 0");
+            throw std::runtime_error("the index needs its search keys in host memory, and they lie on a GPU: use exact search, "
+                "which is fast there, or keep K/V on the host (offload_kqv = 0)");
         }
+        if (left < layer_bytes) {
+            continue;
+        }
+        left -= layer_bytes;
         auto l = std::make_unique<layer>();
         l->owner = this;
         l->keys  = keys;
         for (uint32_t s = 0; s < twin.get_n_stream(); ++s) {
             l->sets.emplace_back(ann_rows(keys, s), p);
         }
+        for (auto & set : l->sets) {
+            all.push_back(&set);
+        }
         l->scratch.resize((size_t) n_shards);
         l->n_scored.resize((size_t) n_shards);
+        l->debt.resize((size_t) n_shards*twin.get_n_stream());
         layers[(int32_t) il] = std::move(l);
     }
+    if (layers.empty()) {
+        throw std::runtime_error(format("search.index_max_bytes is %zu, expected at least the %zu of one layer's index, or 0 for no limit",
+            (size_t) params.index_max_bytes, layer_bytes));
+    }
+    if (layers.size() < twin.get_layer_ids().size()) {
+        LLAMA_LOG_WARN("%s: index_max_bytes = %zu reaches for %zu of %zu layers; the others search exactly\n", __func__,
+            (size_t) params.index_max_bytes, layers.size(), twin.get_layer_ids().size());
+    }
+    builder = std::make_unique<ann_idx::background_builder>(std::move(all), n_shards, IDLE_DELAY);
     known.assign(twin.get_n_stream(), cell_bits((int32_t) twin.get_size()));
     set_params(params);
 }
 
 void llama_ann_index::set_params(const llama_ann_params & value) {
-    ef_search = value.ef_search;
-    measure   = value.measure;
+    builder->pause();
+    ef_search   = value.ef_search;
+    is_eager    = value.index_eager;
+    min_context = value.index_min_context;
+    measure   = value.measure || value.measure_index;
+}
+
+void llama_ann_index::idle() {
+    builder->pause();
+    take_offers();
+    int32_t n_most = 0;
+    for (const auto & bits : known) {
+        n_most = std::max(n_most, bits.count());
+    }
+    if (!is_eager && n_most >= min_context/2) {
+        builder->resume();
+    }
+}
+
+bool llama_ann_index::can_serve(const llama_kv_cache & twin) {
+    const auto ids = twin.get_layer_ids();
+    return std::all_of(ids.begin(), ids.end(), [&](uint32_t il) {
+        return ggml_backend_buffer_is_host(twin.get_k_storage((int32_t) il)->buffer);
+    });
+}
+
+std::vector<bool> llama_ann_index::ready() const {
+    builder->pause();
+    std::vector<bool> res;
+    for (const auto & [il, l] : layers) {
+        int64_t n_indexed = 0, n_pending = 0;
+        for (const auto & set : l->sets) {
+            const auto stats = set.stats();
+            n_indexed += stats.total.n_indexed;
+            n_pending += stats.n_pending;
+        }
+        res.resize((size_t) il + 1);
+        res[(size_t) il] = is_eager || 8*n_pending <= n_indexed;
+    }
+    return res;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
 // what the cache tells
 
 void llama_ann_index::mark_written(uint32_t stream, const std::vector<uint32_t> & cells) {
+    builder->pause();
     const std::vector<int32_t> list(cells.begin(), cells.end());
     for (int32_t cell : list) {
         known[stream].set(cell);
@@ -95,6 +183,7 @@ void llama_ann_index::mark_written(uint32_t stream, const std::vector<uint32_t> 
 }
 
 void llama_ann_index::mark_unknown() {
+    builder->pause();
     for (uint32_t s = 0; s < known.size(); ++s) {
         const auto & cells = twin.get_cells((llama_seq_id) s); // stream s is that of sequence s
         std::vector<uint32_t> list;
@@ -108,6 +197,7 @@ void llama_ann_index::mark_unknown() {
 }
 
 void llama_ann_index::mark_emptied() {
+    builder->pause();
     for (uint32_t s = 0; s < known.size(); ++s) {
         const auto & cells = twin.get_cells((llama_seq_id) s);
         std::vector<int32_t> list;
@@ -130,9 +220,10 @@ void llama_ann_index::mark_emptied() {
     }
 }
 
-void llama_ann_index::mark_shifted() {
+void llama_ann_index::mark_shifted(const llama_kv_cache & base) {
+    take_offers();
     for (uint32_t s = 0; s < known.size(); ++s) {
-        const auto & cells = twin.get_cells((llama_seq_id) s);
+        const auto & cells = base.get_cells((llama_seq_id) s);
         std::map<llama_pos, std::vector<uint32_t>> by_shift;
         known[s].for_each([&](int32_t cell) {
             if (!cells.is_empty((uint32_t) cell)) {
@@ -150,6 +241,7 @@ void llama_ann_index::mark_shifted() {
 }
 
 void llama_ann_index::copy_stream(uint32_t src, uint32_t dst) {
+    take_offers();
     for (auto & [il, l] : layers) {
         l->sets[dst].copy_from(l->sets[src]);
     }
@@ -157,7 +249,9 @@ void llama_ann_index::copy_stream(uint32_t src, uint32_t dst) {
 }
 
 void llama_ann_index::clear() {
+    builder->pause();
     failed = false;
+    offers.clear();
     for (auto & [il, l] : layers) {
         for (auto & set : l->sets) {
             set.clear();
@@ -169,11 +263,63 @@ void llama_ann_index::clear() {
 }
 
 void llama_ann_index::build(int n_threads) {
+    builder->pause();
     for (auto & [il, l] : layers) {
         for (auto & set : l->sets) {
             set.build(n_threads);
         }
     }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// saved indexes
+
+std::vector<std::pair<int32_t, std::vector<uint8_t>>> llama_ann_index::save(uint32_t stream) const {
+    builder->pause(); // until idle(): a state has the size that was asked for before
+    std::vector<std::pair<int32_t, std::vector<uint8_t>>> res;
+    for (const auto & [il, l] : layers) {
+        res.emplace_back(il, std::vector<uint8_t>());
+        l->sets[stream].save(res.back().second);
+    }
+    return res;
+}
+
+void llama_ann_index::offer(int32_t il, uint32_t stream, std::vector<uint8_t> data) {
+    offers.push_back({ il, stream, std::move(data) });
+}
+
+void llama_ann_index::take_offers() {
+    builder->pause();
+    for (const auto & o : offers) {
+        const auto it = layers.find(o.il);
+        if (it == layers.end() || o.stream >= it->second->sets.size()) {
+            continue;
+        }
+        auto & set = it->second->sets[o.stream];
+        std::string why_not;
+        if (!set.load(o.data.data(), o.data.size(), why_not)) {
+            LLAMA_LOG_WARN("%s: layer %d: %s; it is built anew\n", __func__, o.il, why_not.c_str());
+            continue;
+        }
+        std::vector<int32_t> missing, surplus;
+        for (int32_t cell = 0; cell < set.rows().n_rows; ++cell) {
+            if (set.contains(cell) != known[o.stream].test(cell)) {
+                (known[o.stream].test(cell) ? missing : surplus).push_back(cell);
+            }
+        }
+        set.mark_written(missing.data(), missing.size());
+        set.mark_removed(surplus.data(), surplus.size());
+    }
+    offers.clear();
+}
+
+bool llama_ann_index::holds_only(uint32_t stream, llama_seq_id seq) const {
+    const auto & cells = twin.get_cells((llama_seq_id) stream);
+    bool res = true;
+    known[stream].for_each([&](int32_t cell) {
+        res = res && (cells.is_empty((uint32_t) cell) || cells.seq_has((uint32_t) cell, seq));
+    });
+    return res;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -186,6 +332,7 @@ ggml_tensor * llama_ann_index::build_visible(ggml_context * ctx, ggml_tensor * m
 
 ggml_tensor * llama_ann_index::build_search(ggml_context * ctx, ggml_tensor * q, ggml_tensor * k, ggml_tensor * visible,
         ggml_tensor * always, int32_t top_k, int32_t il) {
+    builder->pause();
     layer & l = *layers.at(il);
     l.parts.resize(std::max(l.parts.size(), (size_t) (q->ne[1]*q->ne[3]*n_shards)));
     ggml_tensor * args[] = { q, k, visible, always };
@@ -194,6 +341,10 @@ ggml_tensor * llama_ann_index::build_search(ggml_context * ctx, ggml_tensor * q,
 }
 
 ggml_tensor * llama_ann_index::build_insert(ggml_context * ctx, int64_t n_tokens, int32_t il) {
+    builder->pause();
+    if (!is_eager && n_tokens > max_queries) {
+        return nullptr; // the queries of a prompt are answered exactly: pending cells cost them nothing
+    }
     layer & l = *layers.at(il);
     ggml_tensor * keys = const_cast<ggml_tensor *>(l.keys);
     // as many values as there are tokens: the op finds its number there
@@ -219,6 +370,18 @@ void llama_ann_index::run_visible(ggml_tensor * dst, int ith, int nth, void *) {
     }
 }
 
+void llama_ann_index::insert_some(layer & l, size_t stream, int shard, int64_t n_queries) {
+    auto & set = l.sets[stream];
+    if (l.owner->is_eager) {
+        set.insert_pending(shard, N_INSERT + (int32_t) n_queries, l.scratch[(size_t) shard]);
+        return;
+    }
+    int64_t & debt = l.debt[stream*(size_t) l.owner->n_shards + (size_t) shard];
+    debt += n_queries*set.n_pending(shard);
+    set.insert_pending(shard, (int32_t) (debt/N_SCANNED), l.scratch[(size_t) shard]);
+    debt %= N_SCANNED;
+}
+
 void llama_ann_index::search_shard(layer & l, const ggml_tensor * dst, int shard) {
     const ggml_tensor * q       = dst->src[0];
     const ggml_tensor * k       = dst->src[1];
@@ -227,7 +390,7 @@ void llama_ann_index::search_shard(layer & l, const ggml_tensor * dst, int shard
     const int64_t       s0 = ((const char *) k->data - (const char *) l.keys->data)/(int64_t) l.keys->nb[2];
     for (int64_t s = 0; s < q->ne[3]; ++s) {
         auto & set = l.sets[(size_t) (s0 + s)];
-        set.insert_pending(shard, N_INSERT + (int32_t) q->ne[1], l.scratch[(size_t) shard]);
+        insert_some(l, (size_t) (s0 + s), shard, q->ne[1]);
         const int64_t n_before = l.scratch[(size_t) shard].counters.n_scored;
         for (int64_t t = 0; t < q->ne[1]; ++t) {
             const int64_t    row    = s*q->ne[1] + t;
@@ -267,7 +430,7 @@ void llama_ann_index::merge(layer & l, ggml_tensor * dst) {
         if (l.owner->measure) {
             const visible_shape shape(k->ne[1]);
             l.sets[(size_t) (s0 + row/dst->ne[1])].search_exact({ ann_row<float>(q, row), n_top, 0,
-                cell_filter::bits(ann_row<uint64_t>(dst->src[2], row), (int32_t) k->ne[1]) }, l.scratch[0], exact);
+                cell_filter::bits(ann_row<uint64_t>(dst->src[2], row), (int32_t) k->ne[1]) }, l.measure_scratch, exact);
             const auto n = std::count_if(exact.begin(), exact.end(), [&](const scored_cell & e) {
                 return std::any_of(found.begin(), found.end(), [&](const scored_cell & f) { return f.cell == e.cell; });
             });
@@ -322,8 +485,8 @@ void llama_ann_index::run_insert(ggml_tensor * dst, int ith, int nth, void * use
     layer & l = *(layer *) user_data;
     try {
         for (int shard = ith; shard < l.owner->n_shards; shard += nth) {
-            for (auto & set : l.sets) {
-                set.insert_pending(shard, N_INSERT + (int32_t) dst->ne[0], l.scratch[(size_t) shard]);
+            for (size_t s = 0; s < l.sets.size(); ++s) {
+                insert_some(l, s, shard, dst->ne[0]);
             }
         }
     } catch (...) {
@@ -335,14 +498,17 @@ void llama_ann_index::run_insert(ggml_tensor * dst, int ith, int nth, void * use
 // statistics
 
 llama_ann_index_stats llama_ann_index::stats(int32_t il) const {
+    const paused_scope paused(*builder);
     llama_ann_index_stats res;
     const auto it = layers.find(il);
     if (it == layers.end()) {
         return res;
     }
+    res.n_graphs = (uint64_t) n_shards;
     for (const auto & set : it->second->sets) {
         const auto s = set.stats();
         res.n_indexed  += (uint64_t) s.total.n_indexed;
+        res.n_erased   += (uint64_t) s.total.n_erased;
         res.n_pending  += (uint64_t) s.n_pending;
         res.n_inserted += (uint64_t) s.total.n_inserted;
         res.insert_ns  += (uint64_t) s.total.insert_ns;
@@ -353,8 +519,10 @@ llama_ann_index_stats llama_ann_index::stats(int32_t il) const {
     }
     res.n_visible = it->second->n_visible;
     for (const auto & scratch : it->second->scratch) {
-        res.n_exact   += (uint64_t) scratch.counters.n_exact;
-        res.search_ns += (uint64_t) scratch.counters.search_ns;
+        res.n_searched += (uint64_t) scratch.counters.n_searches;
+        res.n_exact    += (uint64_t) scratch.counters.n_exact;
+        res.n_expanded += (uint64_t) scratch.counters.n_expanded;
+        res.search_ns  += (uint64_t) scratch.counters.search_ns;
     }
     res.n_measured = it->second->n_measured;
     res.recall_sum = it->second->recall;
@@ -362,6 +530,7 @@ llama_ann_index_stats llama_ann_index::stats(int32_t il) const {
 }
 
 void llama_ann_index::reset_stats() {
+    const paused_scope paused(*builder);
     for (auto & [il, l] : layers) {
         for (auto & scratch : l->scratch) {
             scratch.counters = {};
@@ -374,6 +543,7 @@ void llama_ann_index::reset_stats() {
 }
 
 size_t llama_ann_index::memory_bytes() const {
+    const paused_scope paused(*builder);
     size_t res = 0;
     for (const auto & [il, l] : layers) {
         for (const auto & set : l->sets) {

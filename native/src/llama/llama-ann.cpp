@@ -135,6 +135,16 @@ llama_ann_index_stats llama_ann_get_index_stats(const llama_context * ctx, int32
     return kv && kv->get_index() ? kv->get_index()->stats(il) : llama_ann_index_stats();
 }
 
+void llama_ann_idle(llama_context * ctx) {
+    auto * kv = ann_cache(ctx);
+    if (kv && kv->get_index()) {
+        kv->get_index()->take_offers();
+        if (kv->get_params().mode == LLAMA_ANN_MODE_HNSW) {
+            kv->get_index()->idle();
+        }
+    }
+}
+
 bool llama_ann_index_has_failed(const llama_context * ctx) {
     const auto * kv = ann_cache(ctx);
     return kv && kv->get_index() && kv->get_index()->has_failed();

@@ -46,24 +46,33 @@ struct llama_ann_params {
     int32_t index_ef_construction = 100;
     int32_t index_threads         = 1;     // graphs of a layer and stream: each is grown and searched by one thread
     int32_t index_min_context     = 0;     // exact search while the cache (padded) holds fewer cells
+    bool    index_auto            = false; // mode HNSW was chosen by us: exact where it cannot be
+    bool    index_eager           = false; // cells enter inside the graphs that write them; else between decodes
+    bool    index_in_state        = true;  // saved states carry the index
+    uint64_t index_max_bytes      = 0;     // layers beyond search exactly; 0: no limit
 
-    bool measure = false;          // add ggml_ann_measure to every searched layer
+    bool measure       = false;    // add ggml_ann_measure to every searched layer
+    bool measure_index = false;    // compare the index's answers with those of exact search
     bool count   = false;          // keep llama_ann_counts
 };
 
 // Of one layer; zeros without an index.
 struct llama_ann_index_stats {
+    uint64_t n_graphs   = 0; // of the layer and a stream
     uint64_t n_indexed  = 0; // cells in the graphs
+    uint64_t n_erased   = 0; // cells still in the graphs that no search returns
     uint64_t n_pending  = 0; // cells that are scanned until they are
     uint64_t n_inserted = 0; // ever
-    uint64_t insert_ns  = 0; // of threads, summed
-    uint64_t n_scored   = 0; // search keys compared by searches
+    uint64_t insert_ns  = 0; // of threads, summed, ever
+    uint64_t n_searched = 0; // searches of a graph
+    uint64_t n_exact    = 0; // of them, those that scanned instead
+    uint64_t n_expanded = 0; // cells visited: their links were followed
+    uint64_t n_scored   = 0; // search keys compared
     uint64_t n_visible  = 0; // cells visible to the queries of these searches
-    uint64_t n_exact    = 0; // searches of a shard that scanned instead
     uint64_t search_ns  = 0; // of threads, summed
     uint64_t bytes      = 0;
     uint64_t n_measured = 0; // queries with recall
-    double   recall_sum = 0; // cells found of those of exact search
+    double   recall_sum = 0; // share of the cells of exact search that were found
 };
 
 // The same for every searched layer: visibility does not depend on the layer.
@@ -95,6 +104,8 @@ LLAMA_API llama_ann_counts llama_ann_get_counts(const llama_context * ctx);
 LLAMA_API void             llama_ann_reset_counts(llama_context * ctx);
 
 LLAMA_API llama_ann_index_stats llama_ann_get_index_stats(const llama_context * ctx, int32_t il);
+// Nothing is computed or written until the next call: the index may grow in the background.
+LLAMA_API void llama_ann_idle(llama_context * ctx);
 // true once the index ran out of memory: what was decoded then attended to nothing. Clearing the memory makes it usable again
 LLAMA_API bool llama_ann_index_has_failed(const llama_context * ctx);
 

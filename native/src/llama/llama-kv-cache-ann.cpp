@@ -8,6 +8,8 @@
 
 #include "ggml-cpp.h"
 
+#include "clustered-keys.h"
+
 #include <algorithm>
 #include <random>
 #include <stdexcept>
@@ -37,7 +39,14 @@ struct ann_state_header {
     uint32_t type;
 };
 constexpr uint32_t ANN_STATE_MAGIC   = 0x4b4e4e41; // "ANNK"
-constexpr uint32_t ANN_STATE_VERSION = 1;
+constexpr uint32_t ANN_STATE_VERSION = 2; // 1: without the part below
+
+// Behind the twin's state: so many saved indexes, each with a head of its own (see index-file.cpp for what follows).
+struct ann_state_index {
+    int32_t  il;
+    uint32_t stream;
+    uint64_t n_bytes;
+};
 
 } // namespace
 
@@ -62,7 +71,13 @@ llama_kv_cache_ann::llama_kv_cache_ann(const llama_model & model, const llama_me
 
 void llama_kv_cache_ann::set_params(const llama_ann_params & value) {
     const bool other_graphs = value.index_m != params.index_m || value.index_ef_construction != params.index_ef_construction ||
-        value.index_threads != params.index_threads;
+        value.index_threads != params.index_threads || value.index_max_bytes != params.index_max_bytes;
+    if (value.mode == LLAMA_ANN_MODE_HNSW && value.index_auto && !llama_ann_index::can_serve(*twin)) {
+        params      = value;
+        params.mode = LLAMA_ANN_MODE_EXACT; // on a GPU it is the faster one, too
+        ++generation;
+        return;
+    }
     if (value.mode == LLAMA_ANN_MODE_HNSW && (!index || other_graphs)) {
         index = std::make_unique<llama_ann_index>(*twin, value);
         index->mark_unknown();
@@ -74,14 +89,25 @@ void llama_kv_cache_ann::set_params(const llama_ann_params & value) {
     ++generation;
 }
 
+void llama_kv_cache_ann::pause_index() {
+    if (index) {
+        index->pause();
+    }
+}
+
+void llama_kv_cache_ann::forget_emptied() const {
+    if (index && has_emptied) {
+        index->mark_emptied();
+        has_emptied = false;
+    }
+}
+
 void llama_kv_cache_ann::mark_written(const slot_info & sinfo) {
     if (!index) {
         return;
     }
-    if (has_emptied) {
-        index->mark_emptied();
-        has_emptied = false;
-    }
+    index->take_offers();
+    forget_emptied();
     for (size_t s = 0; s < sinfo.n_stream(); ++s) {
         index->mark_written((uint32_t) sinfo.strm[s], sinfo.idxs[s]);
     }
@@ -93,6 +119,7 @@ void llama_kv_cache_ann::mark_written(const slot_info & sinfo) {
 llama_memory_context_ptr llama_kv_cache_ann::init_batch(llama_batch_allocr & balloc, uint32_t n_ubatch, bool embd_all) {
     GGML_UNUSED(embd_all);
 
+    pause_index();
     if (index && index->has_failed()) {
         LLAMA_LOG_ERROR("%s: the index over the search keys ran out of memory; use exact search\n", __func__);
         return std::make_unique<llama_kv_cache_ann_context>(LLAMA_MEMORY_STATUS_FAILED_PREPARE);
@@ -119,6 +146,7 @@ llama_memory_context_ptr llama_kv_cache_ann::init_batch(llama_batch_allocr & bal
 }
 
 llama_memory_context_ptr llama_kv_cache_ann::init_full() {
+    pause_index();
     return std::make_unique<llama_kv_cache_ann_context>(this);
 }
 
@@ -163,6 +191,7 @@ private:
 } // namespace
 
 llama_memory_context_ptr llama_kv_cache_ann::init_update(llama_context * lctx, bool optimize) {
+    pause_index();
     auto base = llama_kv_cache::init_update(lctx, optimize);
     auto t    = twin->init_update(lctx, optimize);
     return std::make_unique<ann_update_context>(this, lctx, std::move(base), std::move(t));
@@ -172,6 +201,7 @@ llama_memory_context_ptr llama_kv_cache_ann::init_update(llama_context * lctx, b
 // sequences: base first, it may refuse
 
 void llama_kv_cache_ann::clear(bool data) {
+    pause_index(); // rows become zeros
     llama_kv_cache::clear(data);
     forget_contiguous();
     if (twin) {
@@ -195,6 +225,7 @@ bool llama_kv_cache_ann::seq_rm(llama_seq_id seq_id, llama_pos p0, llama_pos p1)
 
 void llama_kv_cache_ann::seq_cp(llama_seq_id seq_id_src, llama_seq_id seq_id_dst, llama_pos p0, llama_pos p1) {
     forget_contiguous();
+    pause_index();
     llama_kv_cache::seq_cp(seq_id_src, seq_id_dst, p0, p1);
     twin->seq_cp(seq_id_src, seq_id_dst, p0, p1);
     if (index && get_n_stream() > 1 && seq_id_src != seq_id_dst) {
@@ -254,7 +285,7 @@ bool llama_kv_cache_ann::apply_shift(llama_context * lctx) const {
         return true; // search keys without position do not change
     }
     if (index) {
-        index->mark_shifted();
+        index->mark_shifted(*this);
     }
     auto * sched = lctx->get_sched();
     ggml_backend_sched_reset(sched);
@@ -309,9 +340,57 @@ void llama_kv_cache_ann::state_write(llama_io_write_i & io, llama_seq_id seq_id,
     };
     io.write(&header, sizeof(header));
     twin->state_write(io, seq_id, flags);
+    state_write_index(io, seq_id, flags);
+}
+
+// Of one sequence only where the index knows no cell of another one: its links could not be taken apart.
+void llama_kv_cache_ann::state_write_index(llama_io_write_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) const {
+    std::vector<ann_state_index>      heads;
+    std::vector<std::vector<uint8_t>> bodies;
+    forget_emptied(); // their rows are not saved
+    if (index && params.mode == LLAMA_ANN_MODE_HNSW && params.index_in_state && flags == 0) {
+        for (uint32_t s = 0; s < get_n_stream(); ++s) {
+            const bool of_stream = seq_id < 0 || get_n_stream() == 1 || s == (uint32_t) seq_id; // stream s is that of sequence s
+            if (!of_stream || (seq_id >= 0 && !index->holds_only(s, seq_id))) {
+                continue;
+            }
+            for (auto & [il, data] : index->save(s)) {
+                heads.push_back({ il, s, data.size() });
+                bodies.push_back(std::move(data));
+            }
+        }
+    }
+    const uint32_t n = (uint32_t) heads.size();
+    io.write(&n, sizeof(n));
+    for (uint32_t i = 0; i < n; ++i) {
+        io.write(&heads[i], sizeof(heads[i]));
+        io.write(bodies[i].data(), bodies[i].size());
+    }
+}
+
+// The rows are written only when the caller is done with io: the indexes are looked at then (take_offers).
+void llama_kv_cache_ann::state_read_index(llama_io_read_i & io, llama_seq_id seq_id) {
+    uint32_t n = 0;
+    io.read(&n, sizeof(n));
+    for (uint32_t i = 0; i < n; ++i) {
+        ann_state_index head;
+        io.read(&head, sizeof(head));
+        const uint32_t stream = seq_id >= 0 && get_n_stream() > 1 ? (uint32_t) seq_id : head.stream;
+        std::vector<uint8_t> data;
+        for (uint64_t left = head.n_bytes; left > 0;) { // a length that is not true ends the input, not the memory
+            const size_t n_part = (size_t) std::min<uint64_t>(left, 1 << 22);
+            data.resize(data.size() + n_part);
+            io.read(data.data() + data.size() - n_part, n_part);
+            left -= n_part;
+        }
+        if (index) {
+            index->offer(head.il, stream, std::move(data));
+        }
+    }
 }
 
 void llama_kv_cache_ann::state_read(llama_io_read_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) {
+    pause_index();
     slot_info_vec_t sinfos;
     forget_contiguous();
     try {
@@ -319,7 +398,7 @@ void llama_kv_cache_ann::state_read(llama_io_read_i & io, llama_seq_id seq_id, l
 
         ann_state_header header;
         io.read(&header, sizeof(header));
-        if (header.magic != ANN_STATE_MAGIC || header.version != ANN_STATE_VERSION) {
+        if (header.magic != ANN_STATE_MAGIC || header.version < 1 || header.version > ANN_STATE_VERSION) {
             throw std::runtime_error("the saved state holds no search keys");
         }
         if (header.n_embd_search != ann_model.n_embd_search || header.n_layers != twin->get_layer_ids().size() ||
@@ -333,6 +412,9 @@ void llama_kv_cache_ann::state_read(llama_io_read_i & io, llama_seq_id seq_id, l
             if (!sinfo.empty()) {
                 mark_written(sinfo);
             }
+        }
+        if (header.version >= 2) {
+            state_read_index(io, seq_id);
         }
     } catch (...) {
         state_drop(seq_id); // half-restored caches would disagree about their cells
@@ -487,6 +569,23 @@ void ann_fill_tensor(ggml_tensor * t, int64_t n_rows, std::mt19937_64 & rng) {
     }
 }
 
+// Search keys: clustered, since an index over noise would tell nothing.
+void ann_fill_keys(ggml_tensor * t, int64_t n_rows, uint64_t seed) {
+    const int64_t d = t->ne[0];
+    ann_idx::clustered_keys keys((int) d, seed);
+    const int64_t n_block = 4096;
+    std::vector<float>   rows((size_t) (n_block*d));
+    std::vector<uint8_t> raw(ggml_row_size(t->type, d)*n_block);
+    for (int64_t done = 0; done < n_rows; done += n_block) {
+        const int64_t n = std::min(n_block, n_rows - done);
+        for (int64_t i = 0; i < n; ++i) {
+            keys.next(rows.data() + i*d);
+        }
+        ggml_quantize_chunk(t->type, rows.data(), raw.data(), 0, n, d, nullptr);
+        ggml_backend_tensor_set(t, raw.data(), ggml_row_size(t->type, d)*done, ggml_row_size(t->type, d)*n);
+    }
+}
+
 } // namespace
 
 bool llama_kv_cache_ann::fill_random(uint32_t n, uint64_t seed) {
@@ -519,10 +618,10 @@ bool llama_kv_cache_ann::fill_random(uint32_t n, uint64_t seed) {
         ann_fill_tensor(get_k_storage((int32_t) il), n, rng);
         ann_fill_tensor(get_v(ctx.get(), (int32_t) il, get_size(), sinfo)->view_src, n, rng);
         if (ann_model.has_search((int32_t) il)) {
-            ann_fill_tensor(twin->get_k_storage((int32_t) il), n, rng);
+            ann_fill_keys(twin->get_k_storage((int32_t) il), n, rng());
         }
     }
-    if (index) {
+    if (index && params.mode == LLAMA_ANN_MODE_HNSW) {
         index->build(params.index_threads);
     }
     return true;

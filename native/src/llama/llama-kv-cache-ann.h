@@ -27,7 +27,7 @@ public:
 
     std::map<ggml_backend_buffer_type_t, size_t> memory_breakdown() const override;
 
-    // the base's state, then a header (magic, version, dims, type, layers) and the twin's
+    // the base's state, then a header (magic, version, dims, type, layers), the twin's, and the index where there is one
     void state_write(llama_io_write_i & io, llama_seq_id seq_id = -1, llama_state_seq_flags flags = 0) const override;
     void state_read (llama_io_read_i  & io, llama_seq_id seq_id = -1, llama_state_seq_flags flags = 0) override;
 
@@ -44,6 +44,9 @@ public:
     void set_params(const llama_ann_params & value); // may make the index
 
     llama_ann_index * get_index() const { return index.get(); } // null: no mode has needed it yet
+
+    // Before rows of the twin are written or moved.
+    void pause_index();
 
     // The cells of a ubatch, as they were placed: to be indexed.
     void mark_written(const slot_info & sinfo);
@@ -79,7 +82,7 @@ private:
     std::unique_ptr<llama_kv_cache> twin;
 
     std::unique_ptr<llama_ann_index> index;
-    bool                             has_emptied = false; // since the last ubatch, perhaps
+    mutable bool                     has_emptied = false; // since the last ubatch, perhaps
 
     llama_ann_params params;
     uint64_t         generation = 0;
@@ -103,9 +106,12 @@ private:
 
     void forget_contiguous() { contiguous.assign(contiguous.size(), {}); }
     void shorten_contiguous(llama_seq_id seq, llama_pos p0);
+    void forget_emptied() const;
 
     bool find_always_contiguous(llama_seq_id seq, llama_pos pos, uint32_t cell, int32_t * res) const;
 
+    void state_write_index(llama_io_write_i & io, llama_seq_id seq_id, llama_state_seq_flags flags) const;
+    void state_read_index(llama_io_read_i & io, llama_seq_id seq_id);
     void state_drop(llama_seq_id seq_id);
 };
 

@@ -104,7 +104,7 @@ internal sealed class Answering(GenerationEngine engine, ServerOptions options, 
         return new AnnBlock
         {
             Mode = mode.ToString().ToLowerInvariant(),
-            TopK = mode == SearchMode.Exact ? generation.Request.TopK ?? engine.Search.TopK : null,
+            TopK = mode is not (SearchMode.Off or SearchMode.Dense) ? generation.Request.TopK ?? engine.Search.TopK : null,
             ForgottenTokens = result.ForgottenTokens > 0 ? result.ForgottenTokens : null,
             Retrieval = generation.Retrieval,
         };

@@ -12,7 +12,7 @@ public sealed partial class AnnContext
 
     /// <summary>Starts measuring from zero, or stops.</summary>
     /// <param name="kinds">What to measure; none stops. Measuring makes a decode slower.</param>
-    /// <param name="every">With mass, each n-th decode is measured. Default 1.</param>
+    /// <param name="every">With mass or index, each n-th decode is measured. Default 1.</param>
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="every"/> is less than 1.</exception>
     public void StartStatistics(StatisticsKinds kinds, int every = 1)
     {
@@ -38,13 +38,30 @@ public sealed partial class AnnContext
         return RetrievalStatistics.FromNative(in total, layers);
     }
 
+    /// <summary>The index over the search keys; all zero where there is none.</summary>
+    /// <param name="layer">A layer of the model. Default null: all layers, summed.</param>
+    /// <exception cref="ArgumentException">No such layer.</exception>
+    public IndexStatistics GetIndexStatistics(int? layer = null)
+    {
+        if (layer < 0)
+        {
+            throw new ArgumentOutOfRangeException(nameof(layer), layer, $"layer is {layer}; it must be at least 0, or null for all.");
+        }
+
+        AnnIndexStats native = Handle.GetIndexStatistics(layer ?? -1);
+        return IndexStatistics.FromNative(in native);
+    }
+
     /// <summary>Positions that a layer chose for the last token of the last decode, ascending.</summary>
     /// <param name="layer">A layer of the model.</param>
     /// <returns>Empty for a reserved layer or after a dense pass. Needs <see cref="StatisticsKinds.Mass"/>.</returns>
     /// <exception cref="ArgumentException">No such layer.</exception>
     public IReadOnlyList<int> GetCandidates(int layer) => Handle.GetCandidates(layer);
 
-    /// <summary>Fills cells of sequence 0 with random contents, for measurements of speed alone.</summary>
+    /// <summary>
+    /// Fills cells of sequence 0 with contents that nothing computed, for measurements of speed: noise as keys and values,
+    /// search keys in clusters as those of a text. With mode hnsw they are indexed before this returns.
+    /// </summary>
     /// <param name="cells">1 to <see cref="Cells"/>. The cache must be empty.</param>
     /// <param name="seed">Makes the contents repeatable.</param>
     /// <exception cref="ArgumentException">The cache is not empty, or has fewer cells.</exception>

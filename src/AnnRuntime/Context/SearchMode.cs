@@ -14,7 +14,13 @@ public enum SearchMode
 
     /// <summary>
     /// The top-k cells by an index (HNSW), which is approximate: generated tokens search the index, the tokens of a prompt
-    /// search exactly and enter it. Search keys in host memory only.
+    /// search exactly. Cells enter the index while the context is idle. Search keys in host memory only.
     /// </summary>
     Hnsw = 3,
+
+    /// <summary>
+    /// Hnsw from the depth on where it is faster than exact search on this machine (<see cref="IndexCalibration"/>), exact
+    /// below it and where search keys lie on a GPU.
+    /// </summary>
+    Auto = 4,
 }

@@ -17,7 +17,7 @@ public sealed record SearchOptions
         init => field = value is null || Enum.IsDefined(value.Value)
             ? value
             : throw new ArgumentOutOfRangeException(
-                nameof(Mode), value, $"Mode is {(int)value.Value}; it must be off (0), dense (1), exact (2) or hnsw (3).");
+                nameof(Mode), value, $"Mode is {(int)value.Value}; it must be off (0), dense (1), exact (2), hnsw (3) or auto (4).");
     }
 
     /// <summary>All cells attended to, sinks and window included. Default null: the file's K.</summary>
@@ -99,13 +99,63 @@ public sealed record SearchOptions
         init => field = AtLeast(value, 1, nameof(EfSearch));
     }
 
-    /// <summary>With mode hnsw, search is exact while the cache holds fewer cells than this. Default 0.</summary>
+    /// <summary>
+    /// Search is exact while the cache holds fewer cells than this. Default 0: mode auto measures the depth
+    /// (<see cref="IndexCalibration"/>), mode hnsw has none.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public int IndexMinContext
     {
         get;
         init => field = AtLeast(value, 0, nameof(IndexMinContext))!.Value;
     }
+
+    /// <summary>Links of a cell in the index. Default null: 16.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not in 2..128.</exception>
+    public int? IndexLinks
+    {
+        get;
+        init => field = Between(value, 2, 128, nameof(IndexLinks));
+    }
+
+    /// <summary>Cells kept in view while one enters the index: more makes a better graph, slower. Default null: 100.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not in 1..4096.</exception>
+    public int? IndexEfConstruction
+    {
+        get;
+        init => field = Between(value, 1, 4096, nameof(IndexEfConstruction));
+    }
+
+    /// <summary>
+    /// Graphs that a layer's index is split into: one thread searches each, and as many threads insert while the context is
+    /// idle. Default null: physical cores, at most 8.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not in 1..64.</exception>
+    public int? IndexThreads
+    {
+        get;
+        init => field = Between(value, 1, 64, nameof(IndexThreads));
+    }
+
+    /// <summary>
+    /// Cells enter the index inside the decode that writes them, which makes prompts slower, instead of while the context is
+    /// idle. Default false.
+    /// </summary>
+    public bool IndexEager { get; init; }
+
+    /// <summary>Memory of the index in bytes; layers beyond it search exactly. Default 0: no limit.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public long IndexMaxBytes
+    {
+        get;
+        init => field = value >= 0
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(IndexMaxBytes), value, $"IndexMaxBytes is {value}; it must be at least 0.");
+    }
+
+    /// <summary>Saved states carry the index, so that it need not be built again. Default true.</summary>
+    public bool IndexInState { get; init; } = true;
 
     /// <summary>The native form, layers apart.</summary>
     internal AnnSearchParams ToNative()
@@ -126,6 +176,12 @@ public sealed record SearchOptions
         native.NFrozen = FrozenCells;
         native.EfSearch = EfSearch ?? 0;
         native.IndexMinContext = IndexMinContext;
+        native.IndexM = IndexLinks ?? 0;
+        native.IndexEfConstruction = IndexEfConstruction ?? 0;
+        native.IndexThreads = IndexThreads ?? 0;
+        native.IndexEager = IndexEager ? 1 : 0;
+        native.IndexMaxBytes = (ulong)IndexMaxBytes;
+        native.IndexInState = IndexInState ? 1 : 0;
         return native;
     }
 
@@ -141,10 +197,21 @@ public sealed record SearchOptions
         Selector = (CellSelector)native.Selector,
         Seed = native.Seed,
         FrozenCells = native.NFrozen,
-        EfSearch = native.Mode == (int)SearchMode.Hnsw ? native.EfSearch : null,
+        EfSearch = native.Mode is (int)SearchMode.Hnsw or (int)SearchMode.Auto ? native.EfSearch : null,
         IndexMinContext = native.IndexMinContext,
+        IndexLinks = native.IndexM > 0 ? native.IndexM : null,
+        IndexEfConstruction = native.IndexEfConstruction > 0 ? native.IndexEfConstruction : null,
+        IndexThreads = native.IndexThreads > 0 ? native.IndexThreads : null,
+        IndexEager = native.IndexEager != 0,
+        IndexMaxBytes = (long)native.IndexMaxBytes,
+        IndexInState = native.IndexInState != 0,
         Layers = layers,
     };
+
+    private static int? Between(int? value, int minimum, int maximum, string name) =>
+        value is null || (value >= minimum && value <= maximum)
+            ? value
+            : throw new ArgumentOutOfRangeException(name, value, $"{name} is {value}; it must be in {minimum}..{maximum}.");
 
     private static int? AtLeast(int? value, int minimum, string name) =>
         value is null || value >= minimum

@@ -29,7 +29,7 @@ internal sealed class BatchScheduler(AnnContext context, EngineOptions options, 
     {
         SearchMode chosen = mode ?? resolved.Mode!.Value;
         // full attention is the same for every K
-        return new SearchChoice(chosen, chosen == SearchMode.Exact ? topK ?? resolved.TopK ?? 0 : 0);
+        return new SearchChoice(chosen, chosen is not (SearchMode.Off or SearchMode.Dense) ? topK ?? resolved.TopK ?? 0 : 0);
     }
 
     /// <summary>Takes a request in. False: it has to wait.</summary>

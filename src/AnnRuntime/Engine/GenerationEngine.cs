@@ -234,7 +234,7 @@ public sealed class GenerationEngine : IAsyncDisposable
         }
 
         int always = (_search.Sinks ?? 0) + (_search.Window ?? 0);
-        if (mode == SearchMode.Exact && request.TopK < always)
+        if (mode is not (SearchMode.Off or SearchMode.Dense) && request.TopK < always)
         {
             throw new ArgumentException(
                 $"TopK is {request.TopK}; it must be at least {always}, since it counts the sinks and the window.", nameof(request));

@@ -12,4 +12,7 @@ public enum StatisticsKinds
 
     /// <summary>Attention mass and teacher recall of the candidates, against full attention of the same query.</summary>
     Mass = 2,
+
+    /// <summary>Recall of the index against exact search of the same query.</summary>
+    Index = 4,
 }

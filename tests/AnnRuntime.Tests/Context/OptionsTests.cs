@@ -14,6 +14,11 @@ public sealed class OptionsTests
         Refused(() => new SearchOptions { MinContext = -2 }, "MinContext is -2; it must be at least 0.");
         Refused(() => new SearchOptions { Mode = (SearchMode)7 }, "Mode is 7;");
         Refused(() => new SearchOptions { Prefill = (PrefillMode)(-1) }, "Prefill is -1;");
+        Refused(() => new SearchOptions { EfSearch = 0 }, "EfSearch is 0; it must be at least 1.");
+        Refused(() => new SearchOptions { IndexLinks = 1 }, "IndexLinks is 1; it must be in 2..128.");
+        Refused(() => new SearchOptions { IndexEfConstruction = 5000 }, "IndexEfConstruction is 5000; it must be in 1..4096.");
+        Refused(() => new SearchOptions { IndexThreads = 65 }, "IndexThreads is 65; it must be in 1..64.");
+        Refused(() => new SearchOptions { IndexMaxBytes = -1 }, "IndexMaxBytes is -1; it must be at least 0.");
     }
 
     [Fact]

@@ -31,8 +31,8 @@ public sealed class AbiTests
 
         Assert.Empty(differences);
         Assert.Equal(
-            ["AnnBatch", "AnnCaptured", "AnnContextMemory", "AnnContextParams", "AnnContextStats", "AnnError", "AnnLayerStats",
-                "AnnModelInfo", "AnnModelParams", "AnnSamplerParams", "AnnSearchParams", "AnnTrainParams",
+            ["AnnBatch", "AnnCaptured", "AnnContextMemory", "AnnContextParams", "AnnContextStats", "AnnError",
+                "AnnIndexCalibration", "AnnIndexStats", "AnnLayerStats", "AnnModelInfo", "AnnModelParams", "AnnSamplerParams", "AnnSearchParams", "AnnTrainParams",
                 "AnnTrainReport"],
             seen.Order());
     }
@@ -73,6 +73,11 @@ public sealed class AbiTests
             (search.Mode, search.TopK, search.NSink, search.NWindow, search.Prefill, search.MinContext, search.NLayers),
             (searching.Mode, searching.TopK, searching.NSink, searching.NWindow, searching.Prefill, searching.MinContext,
                 searching.NLayers));
+        Assert.Equal(
+            (search.EfSearch, search.IndexM, search.IndexEfConstruction, search.IndexThreads, search.IndexMinContext,
+                search.IndexEager, search.IndexMaxBytes, search.IndexInState),
+            (searching.EfSearch, searching.IndexM, searching.IndexEfConstruction, searching.IndexThreads,
+                searching.IndexMinContext, searching.IndexEager, searching.IndexMaxBytes, searching.IndexInState));
     }
 
     private static void Compare(Type type, JsonElement native, List<string> differences)

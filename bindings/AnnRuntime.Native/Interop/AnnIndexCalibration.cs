@@ -1,0 +1,31 @@
+using System.Runtime.InteropServices;
+using System.Text;
+
+namespace AnnRuntime.Native;
+
+/// <summary>From which depth on the index is the faster search. Mirrors <c>ann_index_calibration</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct AnnIndexCalibration
+{
+    public uint StructSize;
+    public int NEmbdSearch;
+    public int NThreads;
+    public int TopK;
+    public int EfSearch;
+    public int Reserved;
+    public fixed byte TypeSearch[AnnContextParams.TypeBytes];
+    public int MinContext;
+    public int NCells;
+    public double ExactNs;
+    public double HnswNs;
+    public double ExactNsPerCell;
+
+    /// <summary>Sets the type of search keys by ggml's name.</summary>
+    public void SetType(string name)
+    {
+        fixed (byte* type = TypeSearch)
+        {
+            _ = Encoding.ASCII.GetBytes(name, new Span<byte>(type, AnnContextParams.TypeBytes - 1));
+        }
+    }
+}

@@ -1,0 +1,212 @@
+// From which depth on is the index faster than exact search on this machine?
+
+#include "objects.h"
+
+#include "clustered-keys.h"
+#include "index-set.h"
+
+#include "ggml-ann.h"
+#include "ggml-backend.h"
+#include "ggml-cpp.h"
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <tuple>
+
+using namespace ann;
+
+namespace {
+
+using calibration_key = std::tuple<int32_t, int32_t, int32_t, int32_t, int32_t>; // dims, type, threads, top_k, ef
+
+constexpr int32_t N_CELLS   = 16384; // measured here; an index of more takes too long to build
+constexpr int32_t N_QUERIES = 40;
+constexpr int32_t N_MOST    = 1 << 24;
+
+// Growth of a search by index from one doubling of the cells to the next, measured from 32k to 256k cells (d 64 and 128, f16
+// and q8_0, docs/notes/2026-11-25-index-runtime.md): more levels, and fewer of the rows in a cache.
+constexpr double GROWTH = 0.12;
+
+double median_ns(int n, const std::function<void(int)> & work) {
+    std::vector<double> ns;
+    for (int i = 0; i < n; ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        work(i);
+        ns.push_back((double) std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now() - start).count());
+    }
+    std::nth_element(ns.begin(), ns.begin() + n/2, ns.end());
+    return ns[(size_t) n/2];
+}
+
+// What a graph of one search is made of; keys: [n_embd_search, N_CELLS].
+struct bench {
+    ggml_backend_ptr        backend;
+    ggml_context_ptr        ctx;
+    ggml_backend_buffer_ptr buffer;
+    ggml_tensor * keys, * query, * mask;
+    std::vector<float> queries; // [N_QUERIES][n_embd_search]
+
+    bench(int32_t d, ggml_type type, int32_t n_threads) {
+        ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+        backend.reset(cpu ? ggml_backend_dev_init(cpu, nullptr) : nullptr);
+        if (!backend) {
+            fail(ANN_ERROR_INTERNAL, "no CPU backend to measure with");
+        }
+        auto set_n_threads = (ggml_backend_set_n_threads_t) ggml_backend_reg_get_proc_address(
+            ggml_backend_dev_backend_reg(cpu), "ggml_backend_set_n_threads");
+        if (set_n_threads) {
+            set_n_threads(backend.get(), n_threads);
+        }
+        ctx.reset(ggml_init({ ggml_tensor_overhead()*16 + ggml_graph_overhead()*4, nullptr, true }));
+        keys  = ggml_new_tensor_2d(ctx.get(), type, d, N_CELLS);
+        query = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F32, d, 1);
+        mask  = ggml_new_tensor_2d(ctx.get(), GGML_TYPE_F16, N_CELLS, 1);
+        buffer.reset(ggml_backend_alloc_ctx_tensors(ctx.get(), backend.get()));
+        if (!buffer) {
+            throw std::bad_alloc();
+        }
+        ggml_backend_buffer_clear(buffer.get(), 0); // the mask: everything is visible
+        ann_idx::clustered_keys source(d, 1);
+        std::vector<float> rows((size_t) d*N_CELLS);
+        for (int32_t j = 0; j < N_CELLS; ++j) {
+            source.next(rows.data() + (size_t) j*d);
+        }
+        ggml_quantize_chunk(type, rows.data(), keys->data, 0, N_CELLS, d, nullptr);
+        queries.resize((size_t) d*N_QUERIES);
+        for (int32_t i = 0; i < N_QUERIES; ++i) {
+            source.next(queries.data() + (size_t) i*d);
+        }
+    }
+
+    // of a graph whose op makes its result from query, keys and mask
+    double measure_ns(const std::function<ggml_tensor * (ggml_context *)> & op) {
+        ggml_context_ptr gctx(ggml_init({ ggml_tensor_overhead()*16 + ggml_graph_overhead(), nullptr, true }));
+        ggml_tensor * res = op(gctx.get());
+        ggml_cgraph * gf  = ggml_new_graph(gctx.get());
+        ggml_build_forward_expand(gf, res);
+        ggml_backend_buffer_ptr results(ggml_backend_alloc_ctx_tensors(gctx.get(), backend.get()));
+        if (!results) {
+            throw std::bad_alloc();
+        }
+        auto run = [&](int i) {
+            ggml_backend_tensor_set(query, queries.data() + (size_t) i*query->ne[0], 0, ggml_nbytes(query));
+            ggml_backend_graph_compute(backend.get(), gf);
+        };
+        run(0);
+        return median_ns(N_QUERIES, run);
+    }
+
+    double exact_ns(int64_t n_cells, int32_t top_k) {
+        return measure_ns([&](ggml_context * g) {
+            return ggml_ann_topk(g, query, ggml_view_2d(g, keys, keys->ne[0], n_cells, keys->nb[1], 0),
+                ggml_view_2d(g, mask, n_cells, 1, mask->nb[1], 0), nullptr, top_k);
+        });
+    }
+
+    struct shards {
+        ann_idx::index_set set;
+        std::vector<ann_idx::search_scratch> scratch;
+        std::vector<std::vector<ann_idx::scored_cell>> found;
+        int32_t top_k, ef;
+    };
+
+    static void search(ggml_tensor * dst, int ith, int nth, void * user_data) {
+        auto & s = *(shards *) user_data;
+        for (int i = ith; i < s.set.n_shards(); i += nth) {
+            s.found[(size_t) i].clear();
+            s.set.search_shard(i, { (const float *) dst->src[0]->data, s.top_k, s.ef, ann_idx::cell_filter::all(N_CELLS) },
+                s.scratch[(size_t) i], s.found[(size_t) i]);
+        }
+    }
+
+    double hnsw_ns(int32_t n_threads, int32_t top_k, int32_t ef) {
+        ann_idx::vector_rows rows;
+        rows.base         = (const uint8_t *) keys->data;
+        rows.stride_bytes = keys->nb[1];
+        rows.type         = keys->type == GGML_TYPE_F32 ? ann_idx::vector_type::f32 :
+                            keys->type == GGML_TYPE_F16 ? ann_idx::vector_type::f16 : ann_idx::vector_type::q8_0;
+        rows.dim          = (int32_t) keys->ne[0];
+        rows.n_rows       = N_CELLS;
+        ann_idx::index_set_params p;
+        p.n_shards = std::min(n_threads, 8);
+        shards s { ann_idx::index_set(rows, p), {}, {}, top_k, ef };
+        s.scratch.resize((size_t) p.n_shards);
+        s.found.resize((size_t) p.n_shards);
+        std::vector<int32_t> cells(N_CELLS);
+        for (int32_t j = 0; j < N_CELLS; ++j) {
+            cells[(size_t) j] = j;
+        }
+        s.set.mark_written(cells.data(), cells.size());
+        s.set.build(n_threads);
+        return measure_ns([&](ggml_context * g) {
+            return ggml_custom_4d(g, GGML_TYPE_I32, 1, 1, 1, 1, &query, 1, search, GGML_N_TASKS_MAX, &s);
+        });
+    }
+};
+
+ann_index_calibration measure(const calibration_key & key) {
+    const auto [d, type, n_threads, top_k, ef] = key;
+    ann_index_calibration res = {};
+    res.n_embd_search = d;
+    res.n_threads     = n_threads;
+    res.top_k         = top_k;
+    res.ef_search     = ef;
+    std::snprintf(res.type_search, sizeof(res.type_search), "%s", ggml_type_name((ggml_type) type));
+    bench b(d, (ggml_type) type, n_threads);
+    const double quarter = b.exact_ns(N_CELLS/4, top_k);
+    res.n_cells  = N_CELLS;
+    res.exact_ns = b.exact_ns(N_CELLS, top_k);
+    res.hnsw_ns  = b.hnsw_ns(n_threads, top_k, ef);
+    res.exact_ns_per_cell = std::max(res.exact_ns - quarter, 1.0)/(N_CELLS - N_CELLS/4);
+    res.min_context = INT32_MAX;
+    double hnsw = res.hnsw_ns/(1 + 2*GROWTH);
+    for (double n = N_CELLS/4; n <= N_MOST; n *= 1.0905, hnsw *= 1 + GROWTH*0.125) { // an eighth of a doubling a step
+        if (res.exact_ns + (n - N_CELLS)*res.exact_ns_per_cell > hnsw) {
+            res.min_context = (int32_t) (n/256)*256;
+            break;
+        }
+    }
+    return res;
+}
+
+std::mutex calibration_mutex;
+std::map<calibration_key, ann_index_calibration> calibrations;
+
+ann_index_calibration calibrated(const calibration_key & key) {
+    const std::lock_guard<std::mutex> lock(calibration_mutex);
+    const auto known = calibrations.find(key);
+    return known != calibrations.end() ? known->second : calibrations[key] = measure(key);
+}
+
+} // namespace
+
+int32_t ann::calibrated_min_context(int32_t n_embd_search, ggml_type type, int32_t n_threads, int32_t top_k, int32_t ef_search) {
+    return calibrated({ n_embd_search, type, n_threads, std::min(top_k, N_CELLS), ef_search }).min_context;
+}
+
+ann_status ann_index_calibrate(ann_index_calibration * calibration, ann_error * error) {
+    return guard(error, [&] {
+        const ann_index_calibration p = read_struct(&require(calibration, "calibration"), ann_index_calibration(), "calibration");
+        require_range("calibration.n_embd_search", p.n_embd_search, 32, 1024);
+        require_range("calibration.n_threads", p.n_threads, 0, 512);
+        require_range("calibration.top_k", p.top_k, 0, N_CELLS);
+        require_range("calibration.ef_search", p.ef_search, 0, 1 << 16);
+        if (p.n_embd_search % 32 != 0) {
+            fail(ANN_ERROR_INVALID_ARGUMENT, "calibration.n_embd_search is %d, expected a multiple of 32", p.n_embd_search);
+        }
+        const ggml_type type   = parse_type(p.type_search, "calibration.type_search", true);
+        const int32_t   top_k  = p.top_k == 0 ? 128 : p.top_k;
+        {
+            ann_error ignored = {}; // the backends; an error shows as a missing CPU
+            ignored.struct_size = sizeof(ignored);
+            (void) ann_runtime_init(nullptr, &ignored);
+        }
+        const ann_index_calibration res = calibrated({ p.n_embd_search, type, p.n_threads == 0 ? physical_cores() : p.n_threads, top_k,
+            std::max(top_k, p.ef_search == 0 ? default_ef_search(top_k) : p.ef_search) });
+        write_struct(calibration, res, "calibration");
+    });
+}
