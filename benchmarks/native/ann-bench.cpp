@@ -1,8 +1,9 @@
 // The twin of native/stock/stock-bench.cpp over our C ABI, for machines without .NET: the same commands, one JSON line in,
-// one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact), "top_k", "min_context", "type_s", "layers" (searched),
+// one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact, 3 HNSW, 4 auto), "ef", "top_k", "min_context", "type_s", "layers" (searched),
 // "gpu" (layers).
 // "fill" and "run" as there; "generate" ("prompt": tokens, "n") answers the n tokens of a greedy answer and the "ns" from its
-// first to its last; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token.
+// first to its last; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token, "index" what the index did
+// for "n" of them: recall_index, and per query cells visited and keys compared.
 //
 //   ann-bench < commands
 
@@ -12,6 +13,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
@@ -44,6 +46,7 @@ public:
         if (cmd == "run")   { return run(r.at("pp"), r.at("tg")); }
         if (cmd == "generate") { return generate(r.at("prompt"), r.at("n")); }
         if (cmd == "stats") { return stats(); }
+        if (cmd == "index") { return index(r.at("n")); }
         throw std::runtime_error("'" + cmd + "' is no command");
     }
 
@@ -100,6 +103,7 @@ private:
         set_type(p.type_search, r.value("type_s", "f16"));
         p.search.mode  = r.value("mode", 2);
         p.search.top_k = r.value("top_k", 0);
+        p.search.ef_search = r.value("ef", 0);
         p.search.min_context = r.value("min_context", -1);
         const auto layers = r.value("layers", std::vector<int32_t>());
         if (!layers.empty()) {
@@ -191,6 +195,22 @@ private:
         call([&](ann_error * e) { return ann_context_set_stats(ctx.get(), 0, 1, e); });
         back();
         return { { "search_ns", s.search_ns }, { "attention_ns", s.attention_ns }, { "other_ns", s.other_ns } };
+    }
+
+    json index(int32_t n) {
+        call([&](ann_error * e) { return ann_context_set_stats(ctx.get(), ANN_STATS_INDEX, 1, e); });
+        for (int32_t i = 0; i < n; ++i) {
+            decode(1);
+        }
+        ann_index_stats s = {};
+        s.struct_size = sizeof(s);
+        call([&](ann_error * e) { return ann_context_get_index_stats(ctx.get(), -1, &s, e); });
+        call([&](ann_error * e) { return ann_context_set_stats(ctx.get(), 0, 1, e); });
+        back();
+        const double n_query = (double) std::max<uint64_t>(1, s.n_measured), n_insert = (double) std::max<uint64_t>(1, s.n_inserted);
+        return { { "n_measured", s.n_measured }, { "recall_index", s.recall_index_sum/n_query }, { "visited", (double) s.n_expanded/n_query },
+                 { "compared", (double) s.n_scored/n_query }, { "n_exact", s.n_exact }, { "n_indexed", s.n_indexed }, { "n_pending", s.n_pending },
+                 { "insert_ns", (double) s.insert_ns/n_insert }, { "index_bytes", s.bytes } };
     }
 };
 

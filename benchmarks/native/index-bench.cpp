@@ -2,7 +2,10 @@
 //
 //   index-bench [--n 32768,131072] [--dim 64,128] [--type f16,q8_0] [--set A,B] [--ef 128,160,192,256,320,512]
 //               [--index scan,hnsw,hnswlib,hnswlib-inline] [--queries 200] [--m 16] [--ef-construction 100]
-//               [--json FILE]
+//               [--keys FILE] [--layers 0,1,..] [--json FILE]
+//
+// --keys: keys and queries of a model that read a text (key-dump), set T of every layer in place of the sets A and B; the
+// first n tokens are keys, queries are spread over the tokens behind them.
 //
 // Times are CPU time of one thread, medians over the queries. A search is warm after the searches before it, cold after
 // other memory went through the caches, as between two layers of a decode step. recall_index is against the scan of the
@@ -77,6 +80,8 @@ class options {
         { "ef", "128,160,192,256,320,512" },
         { "index", "scan,hnsw,hnswlib,hnswlib-inline" },
         { "queries", "200" },
+        { "keys", "" },
+        { "layers", "" },
         { "m", "16" },
         { "ef-construction", "100" },
         { "json", "" },
@@ -113,7 +118,7 @@ struct subject {
 };
 
 struct query_set {
-    char                                  name;
+    std::string                           name;
     std::vector<float>                    values;
     std::vector<std::vector<scored_cell>> exact;
 };
@@ -291,32 +296,32 @@ subject build(const std::string & name, const vector_rows & rows, const options 
     return {};
 }
 
-void print(FILE * json, const vector_rows & rows, const std::string & type, char set, const subject & of, int ef, search_figures f) {
-    std::printf("%4d %7d %-5s %c %-15s %9.1f %9.0f %5d %8.4f %9.1f %9.1f\n", rows.dim, rows.n_rows, type.c_str(), set,
+void print(FILE * json, const vector_rows & rows, const std::string & type, const std::string & set, const subject & of, int ef,
+           search_figures f) {
+    std::printf("%4d %7d %-5s %-3s %-15s %9.1f %9.0f %5d %8.4f %9.1f %9.1f\n", rows.dim, rows.n_rows, type.c_str(), set.c_str(),
                 of.name.c_str(), of.insert_us, of.bytes_per_key, ef, f.recall_index, f.warm_us, f.cold_us);
     std::fflush(stdout);
     if (json != nullptr) {
         std::fprintf(json,
-                     "{\"dim\": %d, \"n_kv\": %d, \"type\": \"%s\", \"set\": \"%c\", \"search\": \"%s\", \"insert_us\": %.2f, "
+                     "{\"dim\": %d, \"n_kv\": %d, \"type\": \"%s\", \"set\": \"%s\", \"search\": \"%s\", \"insert_us\": %.2f, "
                      "\"bytes_per_key\": %.1f, \"n_top_k\": %d, \"ef\": %d, \"recall_index\": %.4f, \"warm_us\": %.1f, "
                      "\"cold_us\": %.1f}\n",
-                     rows.dim, rows.n_rows, type.c_str(), set, of.name.c_str(), of.insert_us, of.bytes_per_key, top_k, ef,
+                     rows.dim, rows.n_rows, type.c_str(), set.c_str(), of.name.c_str(), of.insert_us, of.bytes_per_key, top_k, ef,
                      f.recall_index, f.warm_us, f.cold_us);
     }
 }
 
-void run_case(const options & opt, FILE * json, int dim, int32_t n, const std::string & type_name) {
-    const vector_type type = type_name == "f16" ? vector_type::f16 : vector_type::q8_0;
-    ann_test::token_keys keys(dim, 1);
-    const auto           rows = ann_test::store_rows(type, dim, keys.keys(n));
-    std::vector<query_set> sets;
-    for (const std::string & name : opt.list("set")) {
-        const int n_queries = opt.number("queries");
-        sets.push_back({ name[0], name == "A" ? keys.queries_a(n_queries) : keys.queries_b(n_queries), {} });
-        sets.back().exact.resize(size_t(n_queries));
-        const subject scan = build("scan", rows.view, opt);
-        for (int i = 0; i < n_queries; ++i) {
-            scan.search(sets.back().values.data() + size_t(i) * size_t(dim), top_k, sets.back().exact[size_t(i)]);
+vector_type type_of(const std::string & name) {
+    return name == "f16" ? vector_type::f16 : vector_type::q8_0;
+}
+
+void run_rows(const options & opt, FILE * json, const std::string & type_name, const ann_test::key_rows & rows, std::vector<query_set> sets) {
+    const int dim = rows.view.dim;
+    const subject exact = build("scan", rows.view, opt);
+    for (query_set & set : sets) {
+        set.exact.resize(set.values.size() / size_t(dim));
+        for (size_t i = 0; i < set.exact.size(); ++i) {
+            exact.search(set.values.data() + i * size_t(dim), top_k, set.exact[i]);
         }
     }
     for (const std::string & name : opt.list("index")) {
@@ -333,14 +338,97 @@ void run_case(const options & opt, FILE * json, int dim, int32_t n, const std::s
     }
 }
 
+void run_case(const options & opt, FILE * json, int dim, int32_t n, const std::string & type_name) {
+    ann_test::token_keys   keys(dim, 1);
+    const auto             rows = ann_test::store_rows(type_of(type_name), dim, keys.keys(n));
+    std::vector<query_set> sets;
+    for (const std::string & name : opt.list("set")) {
+        const int n_queries = opt.number("queries");
+        sets.push_back({ name, name == "A" ? keys.queries_a(n_queries) : keys.queries_b(n_queries), {} });
+    }
+    run_rows(opt, json, type_name, rows, sets);
+}
+
+// What key-dump wrote.
+class traced_keys {
+  public:
+    explicit traced_keys(const std::string & path) : file_(std::fopen(path.c_str(), "rb")) {
+        char magic[8] = {};
+        require(file_ != nullptr && std::fread(magic, 1, 8, file_) == 8 && std::memcmp(magic, "ANNKEYS1", 8) == 0);
+        n_layers = number();
+        dim      = number();
+        n_tokens = number();
+    }
+
+    ~traced_keys() { std::fclose(file_); }
+
+    // The next layer.
+    int read(std::vector<float> & keys, std::vector<float> & queries) {
+        const int layer = number();
+        for (std::vector<float> * values : { &keys, &queries }) {
+            values->resize(size_t(n_tokens) * size_t(dim));
+            require(std::fread(values->data(), sizeof(float), values->size(), file_) == values->size());
+        }
+        return layer;
+    }
+
+    int n_layers = 0, dim = 0, n_tokens = 0;
+
+  private:
+    static void require(bool ok) {
+        if (!ok) {
+            std::fprintf(stderr, "index-bench: --keys names no file of key-dump, or a part of one\n");
+            std::exit(2);
+        }
+    }
+
+    int number() {
+        uint32_t value = 0;
+        require(std::fread(&value, sizeof(value), 1, file_) == 1);
+        return int(value);
+    }
+
+    FILE * file_;
+};
+
+void run_traced(const options & opt, FILE * json) {
+    traced_keys        file(opt.text("keys"));
+    const auto         wanted = opt.text("layers").empty() ? std::vector<int>() : opt.numbers("layers");
+    std::vector<float> keys, queries;
+    for (int i = 0; i < file.n_layers; ++i) {
+        const int layer = file.read(keys, queries);
+        if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), layer) == wanted.end()) {
+            continue;
+        }
+        for (const int n : opt.numbers("n")) {
+            const int n_queries = std::min(opt.number("queries"), file.n_tokens - n);
+            if (n_queries < 1) {
+                continue;
+            }
+            query_set set{ "T" + std::to_string(layer), {}, {} };
+            for (int q = 0; q < n_queries; ++q) {
+                const float * from = queries.data() + (size_t(n) + size_t(q) * size_t(file.n_tokens - n) / size_t(n_queries)) * size_t(file.dim);
+                set.values.insert(set.values.end(), from, from + file.dim);
+            }
+            const std::vector<float> first(keys.begin(), keys.begin() + ptrdiff_t(n) * file.dim);
+            for (const std::string & type : opt.list("type")) {
+                run_rows(opt, json, type, ann_test::store_rows(type_of(type), file.dim, first), { set });
+            }
+        }
+    }
+}
+
 }  // namespace
 
 int main(int argc, char ** argv) {
     const options opt(argc, argv);
     FILE *        json = opt.text("json").empty() ? nullptr : std::fopen(opt.text("json").c_str(), "a");
-    std::printf("%4s %7s %-5s %s %-15s %9s %9s %5s %8s %9s %9s\n", "dim", "n", "type", "Q", "index", "insert_us",
+    std::printf("%4s %7s %-5s %-3s %-15s %9s %9s %5s %8s %9s %9s\n", "dim", "n", "type", "Q", "index", "insert_us",
                 "bytes/key", "ef", "recall", "warm_us", "cold_us");
-    for (const int dim : opt.numbers("dim")) {
+    if (!opt.text("keys").empty()) {
+        run_traced(opt, json);
+    }
+    for (const int dim : opt.text("keys").empty() ? opt.numbers("dim") : std::vector<int>()) {
         for (const int n : opt.numbers("n")) {
             for (const std::string & type : opt.list("type")) {
                 run_case(opt, json, dim, n, type);
