@@ -32,7 +32,12 @@ internal static class Format
     {
         SearchMode.Off => "search off",
         SearchMode.Dense => "search keys kept, full attention",
-        _ => (search.Mode == SearchMode.Hnsw ? $"search by index (ef {search.EfSearch})" : "exact search")
+        _ => search.Mode switch
+            {
+                SearchMode.Hnsw => $"search by index (ef {search.EfSearch})",
+                SearchMode.Auto => $"search by index (ef {search.EfSearch}) from {search.IndexMinContext} cells on, exact below",
+                _ => "exact search",
+            }
             + $", K {search.TopK} (sinks {search.Sinks}, window {search.Window}) in "
             + $"{search.Layers?.Count ?? 0} layers, {search.Prefill.ToString().ToLowerInvariant()} prefill",
     };

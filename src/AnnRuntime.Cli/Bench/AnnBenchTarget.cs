@@ -54,6 +54,20 @@ internal sealed class AnnBenchTarget(AnnModel model, ContextOptions options) : I
         return statistics;
     }
 
+    public IndexStatistics? MeasureIndex(int prompt, int generate, CancellationToken cancellationToken)
+    {
+        if (Search.Mode is not (SearchMode.Hnsw or SearchMode.Auto))
+        {
+            return null;
+        }
+
+        _context.StartStatistics(StatisticsKinds.Index);
+        _ = Run(prompt, generate, cancellationToken);
+        IndexStatistics statistics = _context.GetIndexStatistics();
+        _context.StartStatistics(StatisticsKinds.None);
+        return statistics;
+    }
+
     public void Dispose() => _context.Dispose();
 
     private void Decode(int[] tokens, CancellationToken cancellationToken)

@@ -26,8 +26,8 @@ internal static class BenchOutput
     /// <summary>Test by test, the speeds of all variants.</summary>
     public static IEnumerable<string> Markdown(IReadOnlyList<BenchRow> rows)
     {
-        yield return "| model | mode | test | t/s | ms/token | times stock's best | search + attention + other, ms/token |";
-        yield return "|---|---|---|--:|--:|--:|--:|";
+        yield return "| model | mode | test | t/s | ms/token | times stock's best | search + attention + other, ms/token | recall_index |";
+        yield return "|---|---|---|--:|--:|--:|--:|--:|";
         foreach (BenchRow row in rows)
         {
             string ratio = row.RatioToStock is { } times ? $"{times:0.00}" : "-";
@@ -35,7 +35,7 @@ internal static class BenchOutput
                 ? $"{row.SearchNsPerToken / 1e6:0.00} + {row.AttentionNsPerToken / 1e6:0.00} + {other / 1e6:0.00}"
                 : "-";
             yield return $"| {row.ModelFilename} | {row.Mode} | {row.Test} | {row.AvgTs:0.00} ± {row.StddevTs:0.00} "
-                + $"| {row.MsPerToken:0.00} | {ratio} | {parts} |";
+                + $"| {row.MsPerToken:0.00} | {ratio} | {parts} | {Format.Share(row.RecallIndex)} |";
         }
     }
 

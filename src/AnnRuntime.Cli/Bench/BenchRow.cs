@@ -65,7 +65,7 @@ internal sealed record BenchRow
     public string? Driver { get; init; }
     public string? ProjectionSha256 { get; init; }
 
-    /// <summary>stock (the unpatched library), dense or exact.</summary>
+    /// <summary>stock (the unpatched library), dense, exact, hnsw or auto.</summary>
     public string Search { get; init; } = "";
 
     /// <summary>Name of the variant.</summary>
@@ -77,6 +77,15 @@ internal sealed record BenchRow
     /// <summary>Layers without search; null for the peer.</summary>
     public int? NReserved { get; init; }
     public string? TypeSearch { get; init; }
+
+    /// <summary>Of the index: cells in view while it searches, links, cells in view while it links, graphs; null without one.</summary>
+    public int? Ef { get; init; }
+    public int? IndexM { get; init; }
+    public int? IndexEfConstruction { get; init; }
+    public int? IndexThreads { get; init; }
+
+    /// <summary>Cells from which on the index is searched.</summary>
+    public int? IndexMinContext { get; init; }
 
     /// <summary>none, random (cells that nothing computed) or prefill.</summary>
     public string Fill { get; init; } = "none";
@@ -95,6 +104,20 @@ internal sealed record BenchRow
 
     /// <summary>Of the index against exact search: 1 for exact search itself, null where nothing is searched.</summary>
     public double? RecallIndex { get; init; }
+
+    /// <summary>Of the index, in the run that measured its recall: queries compared, cells visited and keys compared a query and layer.</summary>
+    public long? NRecallIndex { get; init; }
+    public double? IndexVisited { get; init; }
+    public double? IndexCompared { get; init; }
+
+    /// <summary>Searches of a graph, and insertions since the context was made: nanoseconds of a thread each.</summary>
+    public long? IndexSearchNs { get; init; }
+    public long? IndexInsertNs { get; init; }
+
+    /// <summary>Cells in the graphs and not yet in them, of all layers; memory of the index.</summary>
+    public long? NIndexed { get; init; }
+    public long? NPending { get; init; }
+    public long? IndexBytes { get; init; }
     public long KBytes { get; init; }
     public long VBytes { get; init; }
     public long SearchBytes { get; init; }

@@ -132,10 +132,15 @@ internal sealed class BenchRunner(BenchPlan plan, Terminal terminal, Action<doub
     {
         RetrievalStatistics? parts =
             target.Measure(test.Prompt, Math.Min(test.Generate, MeasuredTokens), cancellationToken);
+        IndexStatistics? index = target.MeasureIndex(test.Prompt, Math.Min(test.Generate, MeasuredTokens), cancellationToken);
+        SearchOptions? searching = target.Search?.Mode is SearchMode.Off or SearchMode.Dense ? null : target.Search;
+        SearchOptions? indexed = index is null ? null : searching;
         double[] ns = [.. samples.Select(sample => (double)sample)];
         double[] speeds = BenchSamples.TokensPerSecond(samples, test.Tokens);
         long? PerToken(TimeSpan? time) =>
             time is null ? null : (long)(time.Value.TotalNanoseconds / Math.Max(1, parts!.Tokens));
+        double? PerQuery(long? count) => index is { Measured: > 0 } ? Math.Round((double)count!.Value / index.Measured, 1) : null;
+        long? Each(TimeSpan? time, long? count) => count > 0 ? (long)(time!.Value.TotalNanoseconds / count.Value) : null;
 
         return variant.Row with
         {
@@ -149,11 +154,26 @@ internal sealed class BenchRunner(BenchPlan plan, Terminal terminal, Action<doub
             SamplesNs = [.. samples],
             SamplesTs = speeds,
             MedianNs = (long)BenchSamples.Median(ns),
-            NTopK = target.Search is { Mode: SearchMode.Exact } search ? search.TopK : null,
+            NTopK = searching?.TopK,
             NSink = target.Search?.Sinks,
             NWindow = target.Search?.Window,
             NReserved = target.Search is { } resolved ? variant.Row.NReserved - (resolved.Layers?.Count ?? 0) : null,
             Fill = test.Depth == 0 ? "none" : plan.RandomFill ? "random" : "prefill",
+            Ef = indexed?.EfSearch,
+            IndexM = indexed?.IndexLinks,
+            IndexEfConstruction = indexed?.IndexEfConstruction,
+            IndexThreads = indexed?.IndexThreads,
+            IndexMinContext = indexed?.IndexMinContext,
+            // queries that the index did not answer were answered by exact search
+            RecallIndex = index is null ? variant.Row.RecallIndex : Math.Round(index.Recall ?? 1, 4),
+            NRecallIndex = index?.Measured,
+            IndexVisited = PerQuery(index?.Visited),
+            IndexCompared = PerQuery(index?.Compared),
+            IndexSearchNs = Each(index?.SearchTime, index?.Searches),
+            IndexInsertNs = Each(index?.InsertTime, index?.Inserted),
+            NIndexed = index?.Indexed,
+            NPending = index?.Pending,
+            IndexBytes = index?.Bytes,
             SearchNsPerToken = PerToken(parts?.SearchTime),
             AttentionNsPerToken = PerToken(parts?.AttentionTime),
             OtherNsPerToken = PerToken(parts?.OtherTime),

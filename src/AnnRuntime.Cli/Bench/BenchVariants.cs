@@ -36,7 +36,7 @@ internal static class BenchVariants
                     TypeSearch = NameOf(options.SearchKeyType),
                     FlashAttn = options.FlashAttention is { } flash ? (flash ? 1 : 0) : -1,
                     NReserved = model.Info.Layers, // the runner subtracts the searched ones
-                    RecallIndex = search.Search.Mode == SearchMode.Exact ? 1 : null,
+                    RecallIndex = search.Search.Mode == SearchMode.Exact ? 1 : null, // of an index the runner measures it
                 },
                 cells => Bytes(model, Sized(cells)),
                 (cells, _) => new AnnBenchTarget(model, Sized(cells)));

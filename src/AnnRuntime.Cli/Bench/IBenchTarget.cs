@@ -21,4 +21,7 @@ internal interface IBenchTarget : IDisposable
 
     /// <summary>Runs with times per kind of node; null where that cannot be measured.</summary>
     RetrievalStatistics? Measure(int prompt, int generate, CancellationToken cancellationToken);
+
+    /// <summary>The index after a run that compared it with exact search; null where nothing searches by index.</summary>
+    IndexStatistics? MeasureIndex(int prompt, int generate, CancellationToken cancellationToken);
 }

@@ -47,6 +47,8 @@ internal sealed class StockBenchTarget : IBenchTarget
 
     public RetrievalStatistics? Measure(int prompt, int generate, CancellationToken cancellationToken) => null;
 
+    public IndexStatistics? MeasureIndex(int prompt, int generate, CancellationToken cancellationToken) => null;
+
     public void Dispose()
     {
         _process.Kill();

@@ -18,11 +18,16 @@ internal static class BenchCommand
         Option<bool> cold = new("--no-warmup") { Description = "Does not run each test once before." };
         Option<string?> fill = Make.Choice(
             "--fill",
-            "How cells come into use. random: random contents that nothing computed. prefill: by computing them. Default: random.",
+            "How cells come into use. random: contents that nothing computed, noise but for search keys, which are clustered as a "
+            + "text's. prefill: by computing them. Default: random.",
             "random", "prefill");
         Option<string[]> modes = Make.Choices(
-            "--modes", "dense: full attention. exact: exact search.", ["dense", "exact"], ["dense", "exact"]);
-        Option<IReadOnlyList<int>?> topK = Make.Integers("--top-k", "K of the mode exact, each is a variant. Default: the file's.", 1);
+            "--modes",
+            "dense: full attention. exact: exact search. hnsw: search by index; its rows tell recall_index beside speed. auto: by "
+            + "index where that is faster.",
+            ["dense", "exact", "hnsw", "auto"], ["dense", "exact"]);
+        Option<IReadOnlyList<int>?> topK = Make.Integers(
+            "--top-k", "K of the modes exact, hnsw and auto, each is a variant. Default: the file's.", 1);
         Option<IReadOnlyList<int>?> reserve = Make.Integers(
             "--reserve", "Layers that do not search in the modes that do, spread evenly; each is a variant. Default: the file's.", 0);
         Option<bool> stock = new("--stock")

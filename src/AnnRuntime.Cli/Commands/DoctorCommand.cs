@@ -12,7 +12,8 @@ internal static class DoctorCommand
         Option<bool> json = JsonArgument.Create();
         Command command = new(
             "doctor",
-            "Shows runtime identifier, CPU features, devices, library path and versions, and checks that all of it works. "
+            "Shows runtime identifier, CPU features, devices, library path and versions, measures from which depth on a search by "
+            + "index is faster than exact search here (--ann auto), and checks that all of it works. "
             + "Exit code 1 if a check fails, 3 if the native library cannot be loaded.");
         command.Options.Add(json);
         return command.Runs((parse, terminal, _) =>
@@ -31,6 +32,8 @@ internal static class DoctorCommand
             return Task.FromResult(report.Checks.All(check => check.Passed) ? ExitCode.Ok : ExitCode.Failed);
         });
     }
+
+    private const int KeyDimensions = 64; // of the embedded model's search keys
 
     private static DoctorReport Examine()
     {
@@ -52,6 +55,7 @@ internal static class DoctorCommand
             info,
             RuntimeInfo.NeededAbi,
             hasModel ? model : null,
+            devices > 0 ? IndexCalibration.Measure(KeyDimensions) : null,
             checks);
     }
 
@@ -78,6 +82,16 @@ internal static class DoctorCommand
                     $"{device.Description} ({device.Type}, {Format.Bytes(device.MemoryFreeBytes)} free of "
                     + $"{Format.Bytes(device.MemoryTotalBytes)})");
             }
+        }
+
+        if (report.Index is { } index)
+        {
+            Row(
+                "--ann auto",
+                (index.MinContext is { } depth ? $"search by index from {Format.Count(depth)} cells on" : "always exact search")
+                + $" (search keys of {index.Dimensions} values, {index.SearchKeyType}, {index.Threads} threads, K {index.TopK}; at "
+                + $"{Format.Count(index.MeasuredCells)} cells exact {index.ExactTime.TotalMicroseconds:0} us, index "
+                + $"{index.IndexTime.TotalMicroseconds:0} us a layer and token)");
         }
 
         foreach (DoctorCheck check in report.Checks)

@@ -16,9 +16,10 @@ internal static class RecallCommand
         Option<string[]> modes = Make.Choices(
             "--modes",
             "off: attention of unpatched llama.cpp. dense: search keys kept, full attention. exact: exact search. "
-            + "hnsw: search by index.",
-            ["off", "dense", "exact", "hnsw"], ["off", "exact"]);
-        Option<IReadOnlyList<int>?> topK = Make.Integers("--top-k", "K of the modes exact and hnsw, each is a variant. Default: the file's.", 1);
+            + "hnsw: search by index. auto: by index where that is faster.",
+            ["off", "dense", "exact", "hnsw", "auto"], ["off", "exact"]);
+        Option<IReadOnlyList<int>?> topK = Make.Integers(
+            "--top-k", "K of the modes exact, hnsw and auto, each is a variant. Default: the file's.", 1);
         string[] positions = [.. Enum.GetNames<NeedlePosition>().Select(name => name.ToLowerInvariant())];
         Option<string[]> needles = Make.Choices(
             "--needles", "Where the password stands in the text.", positions, positions);

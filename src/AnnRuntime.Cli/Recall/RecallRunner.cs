@@ -40,7 +40,7 @@ internal static class RecallRunner
         PasswordRecallResult result = await PasswordRecall.AskAsync(session, prompt, sink, cancellationToken);
         SearchOptions search = context.Search;
         RetrievalStatistics? retrieval = null;
-        if (measureMass && search.Mode is SearchMode.Exact or SearchMode.Hnsw)
+        if (measureMass && search.Mode is SearchMode.Exact or SearchMode.Hnsw or SearchMode.Auto)
         {
             retrieval = await MeasureAsync(session, prompt, cancellationToken);
         }

@@ -9,6 +9,7 @@ internal sealed record DoctorReport(
     RuntimeInfo Runtime,
     int NeededAbi,
     string? Model,
+    IndexCalibration? Index,
     IReadOnlyList<DoctorCheck> Checks);
 
 /// <summary>One thing that has to hold.</summary>

@@ -2,7 +2,8 @@ namespace AnnRuntime.Cli;
 
 /// <summary>A search as it was used.</summary>
 internal sealed record SearchReport(
-    string Mode, int? TopK, int? Sinks, int? Window, string Prefill, int? MinContext, IReadOnlyList<int> Layers)
+    string Mode, int? TopK, int? Sinks, int? Window, string Prefill, int? MinContext, IReadOnlyList<int> Layers, int? EfSearch,
+    int? IndexMinContext)
 {
     public static SearchReport From(SearchOptions search) => new(
         (search.Mode ?? SearchMode.Off).ToString().ToLowerInvariant(),
@@ -11,5 +12,7 @@ internal sealed record SearchReport(
         search.Window,
         search.Prefill.ToString().ToLowerInvariant(),
         search.MinContext,
-        search.Layers ?? []);
+        search.Layers ?? [],
+        search.EfSearch,
+        search.EfSearch is null ? null : search.IndexMinContext);
 }

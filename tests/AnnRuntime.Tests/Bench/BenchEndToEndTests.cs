@@ -53,6 +53,30 @@ public sealed class BenchEndToEndTests
     }
 
     [Fact]
+    public async Task A_row_of_the_index_tells_recall_beside_speed()
+    {
+        (int code, string output, string error) = await CommandLine.RunAsync(
+            [
+                .. Tiny, "-p", "0", "-n", "2", "-d", "3000", "--modes", "exact,hnsw", "--top-k", "40", "--ef-search", "48",
+                "--index-links", "8", "-o", "json",
+            ],
+            Token);
+        Assert.True(code == ExitCode.Ok, error);
+        using JsonDocument json = JsonDocument.Parse(output);
+        JsonElement[] rows = [.. json.RootElement.EnumerateArray()];
+        Assert.Equal(1, rows[0].GetProperty("recall_index").GetDouble());
+        Assert.Equal(JsonValueKind.Null, rows[0].GetProperty("ef").ValueKind);
+        JsonElement index = rows[1];
+        Assert.Equal(("hnsw", 40, 48, 8), (index.GetProperty("search").GetString(), index.GetProperty("n_top_k").GetInt32(),
+            index.GetProperty("ef").GetInt32(), index.GetProperty("index_m").GetInt32()));
+        Assert.InRange(index.GetProperty("recall_index").GetDouble(), 0.1, 1);
+        Assert.Equal(2 * 12, index.GetProperty("n_recall_index").GetInt64());
+        Assert.InRange(index.GetProperty("n_indexed").GetInt64(), 12 * 3000, 12 * 3002);
+        Assert.True(index.GetProperty("index_compared").GetDouble() > index.GetProperty("index_visited").GetDouble());
+        Assert.True(index.GetProperty("index_insert_ns").GetInt64() > 0 && index.GetProperty("index_search_ns").GetInt64() > 0);
+    }
+
+    [Fact]
     public async Task The_unpatched_library_runs_beside()
     {
         string program = Path.Combine(ModelFixture.Root, "build", "stock", "bin", "stock-bench");

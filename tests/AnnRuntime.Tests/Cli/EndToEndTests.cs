@@ -77,9 +77,11 @@ public sealed class EndToEndTests
         using JsonDocument json = JsonDocument.Parse(output);
         Assert.Equal(RuntimeInfo.RuntimeIdentifier, json.RootElement.GetProperty("runtime_identifier").GetString());
         Assert.True(File.Exists(json.RootElement.GetProperty("library_path").GetString()));
+        Assert.Equal(64, json.RootElement.GetProperty("index").GetProperty("dimensions").GetInt32());
         (code, output, _) = await CommandLine.RunAsync(["doctor"], Token);
         Assert.Equal(ExitCode.Ok, code);
         Assert.Contains("check: compute devices", output);
+        Assert.Contains("--ann auto", output);
     }
 
     [Fact]
