@@ -1,4 +1,4 @@
-using System.Reflection;
+using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using AnnRuntime.Server.Endpoints;
@@ -16,7 +16,7 @@ public static class AnnServer
 {
     /// <summary>
     /// Maps /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/models (and one of them), /tokenize, /detokenize,
-    /// /health, /metrics, /slots and the page at /.
+    /// /health, /metrics, /slots and the page at /, with its /example.
     /// </summary>
     /// <param name="app">The application.</param>
     /// <param name="engine">The engine; the application does not dispose it.</param>
@@ -63,7 +63,10 @@ public static class AnnServer
         void Map(string method, string path, RequestDelegate body, bool open = false) => app.MapMethods(
             path, [method], (RequestDelegate)(http => GuardAsync(http, body, open ? [] : keys, options)));
 
-        Map("GET", "/", PageAsync, open: true);
+        Map("GET", "/", http => PageFile.WriteAsync(http, "index.html", "text/html"), open: true);
+        Map("GET", "/page.css", http => PageFile.WriteAsync(http, "page.css", "text/css"), open: true);
+        Map("GET", "/page.js", http => PageFile.WriteAsync(http, "page.js", "text/javascript"), open: true);
+        Map("GET", "/example", http => ExampleAsync(http, engine()));
         Map("GET", "/health", http => HealthAsync(http, engine()), open: true);
         Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine(), options));
         Map("POST", "/v1/completions", http => CompleteAsync(http, engine(), options));
@@ -205,12 +208,21 @@ public static class AnnServer
         return HttpJson.WriteAsync(http, new Health(engine.IsDraining ? "shutting down" : "ok"), ServerJson.Default.Health);
     }
 
-    private static async Task PageAsync(HttpContext http)
+    private static Task ExampleAsync(HttpContext http, GenerationEngine engine)
     {
-        http.Response.ContentType = "text/html; charset=utf-8";
-        http.Response.Headers.ContentSecurityPolicy =
-            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'";
-        await using Stream page = Assembly.GetExecutingAssembly().GetManifestResourceStream("index.html")!;
-        await page.CopyToAsync(http.Response.Body, http.RequestAborted);
+        int Number(string name, int unset) => http.Request.Query[name].ToString() is not { Length: > 0 } text ? unset
+            : int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out int value) ? value
+            : throw ApiException.Invalid($"{name} is '{text}'; it must be a whole number.", name);
+
+        int length = Number("tokens", 1024);
+        int most = engine.SequenceLength - PasswordRecall.AnswerTokens;
+        if (length > most)
+        {
+            throw ApiException.Invalid($"tokens is {length}; this server takes prompts of up to {most} with an answer.", "tokens");
+        }
+
+        PasswordPrompt prompt = new PasswordPromptGenerator(engine.Model).Create(
+            new PasswordPromptOptions { Length = length, Seed = Number("seed", 1) });
+        return HttpJson.WriteAsync(http, new Example(prompt.Text, prompt.Answer), ServerJson.Default.Example);
     }
 }

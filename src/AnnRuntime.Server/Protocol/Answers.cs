@@ -115,6 +115,9 @@ internal sealed record ModelMeta(
 /// <summary>The answer of /health.</summary>
 internal sealed record Health(string Status);
 
+/// <summary>The answer of /example: a long text that hides a password and asks for it.</summary>
+internal sealed record Example(string Prompt, string Answer);
+
 /// <summary>The answer of /tokenize.</summary>
 internal sealed record TokenizeResponse(IReadOnlyList<int> Tokens);
 

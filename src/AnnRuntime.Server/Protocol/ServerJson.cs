@@ -20,6 +20,7 @@ namespace AnnRuntime.Server.Protocol;
 [JsonSerializable(typeof(ModelList))]
 [JsonSerializable(typeof(ModelEntry))]
 [JsonSerializable(typeof(Health))]
+[JsonSerializable(typeof(Example))]
 [JsonSerializable(typeof(TokenizeResponse))]
 [JsonSerializable(typeof(DetokenizeResponse))]
 [JsonSerializable(typeof(IReadOnlyList<SlotStatus>))]
