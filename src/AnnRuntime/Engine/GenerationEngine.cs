@@ -277,6 +277,7 @@ public sealed class GenerationEngine : IAsyncDisposable
                 Admit();
                 if (!_scheduler.Step(_stopping.Token))
                 {
+                    Publish(); // the step may have ended what was cancelled
                     _work.Wait();
                 }
             }
