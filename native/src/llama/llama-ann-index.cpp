@@ -109,6 +109,7 @@ llama_ann_index::llama_ann_index(const llama_kv_cache & twin, const llama_ann_pa
         }
         l->scratch.resize((size_t) n_shards);
         l->n_scored.resize((size_t) n_shards);
+        l->n_expanded.resize((size_t) n_shards);
         l->debt.resize((size_t) n_shards*twin.get_n_stream());
         layers[(int32_t) il] = std::move(l);
     }
@@ -391,7 +392,7 @@ void llama_ann_index::search_shard(layer & l, const ggml_tensor * dst, int shard
     for (int64_t s = 0; s < q->ne[3]; ++s) {
         auto & set = l.sets[(size_t) (s0 + s)];
         insert_some(l, (size_t) (s0 + s), shard, q->ne[1]);
-        const int64_t n_before = l.scratch[(size_t) shard].counters.n_scored;
+        const auto before = l.scratch[(size_t) shard].counters;
         for (int64_t t = 0; t < q->ne[1]; ++t) {
             const int64_t    row    = s*q->ne[1] + t;
             const uint64_t * words  = ann_row<uint64_t>(visible, row);
@@ -406,7 +407,9 @@ void llama_ann_index::search_shard(layer & l, const ggml_tensor * dst, int shard
             set.search_shard(shard, { ann_row<float>(q, row), (int) dst->ne[0], l.owner->ef_search,
                 cell_filter::bits(words, (int32_t) k->ne[1], n_visible) }, l.scratch[(size_t) shard], part);
         }
-        l.n_scored[(size_t) shard] += (uint64_t) (l.scratch[(size_t) shard].counters.n_scored - n_before);
+        const auto & after = l.scratch[(size_t) shard].counters;
+        l.n_scored[(size_t) shard]   += (uint64_t) (after.n_scored - before.n_scored);
+        l.n_expanded[(size_t) shard] += (uint64_t) (after.n_expanded - before.n_expanded);
     }
 }
 
@@ -517,11 +520,13 @@ llama_ann_index_stats llama_ann_index::stats(int32_t il) const {
     for (uint64_t n : it->second->n_scored) {
         res.n_scored += n;
     }
+    for (uint64_t n : it->second->n_expanded) {
+        res.n_expanded += n;
+    }
     res.n_visible = it->second->n_visible;
     for (const auto & scratch : it->second->scratch) {
         res.n_searched += (uint64_t) scratch.counters.n_searches;
         res.n_exact    += (uint64_t) scratch.counters.n_exact;
-        res.n_expanded += (uint64_t) scratch.counters.n_expanded;
         res.search_ns  += (uint64_t) scratch.counters.search_ns;
     }
     res.n_measured = it->second->n_measured;
@@ -536,6 +541,7 @@ void llama_ann_index::reset_stats() {
             scratch.counters = {};
         }
         std::fill(l->n_scored.begin(), l->n_scored.end(), 0);
+        std::fill(l->n_expanded.begin(), l->n_expanded.end(), 0);
         l->n_visible  = 0;
         l->n_measured = 0;
         l->recall     = 0;

@@ -108,7 +108,7 @@ private:
         std::vector<int64_t>                          debt;    // [n_stream][n_shards] pending cells scanned, not yet paid for
         std::atomic<int>                              n_done { 0 };
 
-        std::vector<uint64_t> n_scored; // [n_shards], by searches; insertions compare keys too
+        std::vector<uint64_t> n_scored, n_expanded; // [n_shards], by searches; insertions compare keys too
         uint64_t n_visible = 0;         // to the queries of these searches
 
         // recall_index, sampled while statistics measure

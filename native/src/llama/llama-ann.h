@@ -67,7 +67,7 @@ struct llama_ann_index_stats {
     uint64_t n_searched = 0; // searches of a graph
     uint64_t n_exact    = 0; // of them, those that scanned instead
     uint64_t n_expanded = 0; // cells visited: their links were followed
-    uint64_t n_scored   = 0; // search keys compared
+    uint64_t n_scored   = 0; // search keys compared by searches
     uint64_t n_visible  = 0; // cells visible to the queries of these searches
     uint64_t search_ns  = 0; // of threads, summed
     uint64_t bytes      = 0;

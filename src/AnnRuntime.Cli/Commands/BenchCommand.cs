@@ -53,7 +53,7 @@ internal static class BenchCommand
         Option[] own =
             [prompts, generations, depths, repetitions, cold, fill, modes, topK, reserve, stock, stockModel, format, record];
         Array.ForEach(own, command.Options.Add);
-        search.AddTo(command, withMode: false, withIndex: false);
+        search.AddTo(command, withMode: false);
         context.AddTo(command, withLength: false);
         return command.Runs(async (parse, terminal, cancellationToken) =>
         {

@@ -50,7 +50,7 @@ internal static class RecallCommand
         command.Options.Add(needles);
         command.Options.Add(format);
         command.Options.Add(words);
-        search.AddTo(command, withMode: false, withIndex: false);
+        search.AddTo(command, withMode: false);
         context.AddTo(command, withLength: false);
         command.Options.Add(mass);
         command.Options.Add(least);

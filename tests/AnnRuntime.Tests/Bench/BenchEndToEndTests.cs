@@ -107,7 +107,7 @@ public sealed class BenchEndToEndTests
     [Theory]
     [InlineData("bench -r 0", "--repetitions is '0'; it must be a whole number in 1..1000.")]
     [InlineData("bench -n x", "--n-gen is 'x'; it must be whole numbers of at least 0, separated by commas.")]
-    [InlineData("bench --modes fast", "--modes has 'fast'; each must be dense or exact.")]
+    [InlineData("bench --modes fast", "--modes has 'fast'; each must be dense, exact, hnsw or auto.")]
     [InlineData("bench --fill zeros", "--fill is 'zeros'; it must be random or prefill.")]
     [InlineData("bench -o xml", "--output is 'xml'; it must be md, csv, json or jsonl.")]
     [InlineData("bench -p 0 -n 0", "nothing is left to time")]
