@@ -27,8 +27,8 @@ constexpr int32_t N_CELLS   = 16384; // measured here; an index of more takes to
 constexpr int32_t N_QUERIES = 40;
 constexpr int32_t N_MOST    = 1 << 24;
 
-// Growth of a search by index from one doubling of the cells to the next, measured from 32k to 256k cells (d 64 and 128, f16
-// and q8_0, docs/notes/2026-11-25-index-runtime.md): more levels, and fewer of the rows in a cache.
+// Growth of a search by index from one doubling of the cells to the next, measured from 16k to 128k cells (d 128, f16, ef 160,
+// warm and cold: docs/notes/2026-11-25-index-runtime.md): more levels, and fewer of the rows in a cache.
 constexpr double GROWTH = 0.12;
 
 double median_ns(int n, const std::function<void(int)> & work) {
