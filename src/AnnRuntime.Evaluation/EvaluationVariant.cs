@@ -82,6 +82,7 @@ public sealed record EvaluationVariant(string Name, SearchOptions Search)
         {
             Mode = selector == "hnsw" ? SearchMode.Hnsw : SearchMode.Exact,
             EfSearch = selector == "hnsw" ? shared.EfSearch : null,
+            IndexEager = selector == "hnsw", // queries follow the prompt at once: no idle time in which cells could enter
             Selector = chosen,
             TopK = k,
             Sinks = sinks,
