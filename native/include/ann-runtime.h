@@ -217,7 +217,8 @@ typedef struct ann_search_params {
     int32_t  n_sink;         // first visible cells, always attended; -1: the file's. Default -1
     int32_t  n_window;       // last visible cells, always attended; -1: the file's. Default -1
     int32_t  prefill;        // ann_prefill_mode. Default sparse
-    int32_t  min_context;    // dense while the cache holds fewer cells than this; -1: top_k. Default -1
+    int32_t  min_context;    // dense while the cache holds fewer cells than this (padded to 256 in a context of several
+                             // sequences); -1: top_k. Default -1
     int32_t  n_layers;       // length of `layers`; -1: all the file's layers. Default -1
     const int32_t * layers;  // searched layers, a subset of the file's; copied
     int32_t  selector;       // ann_selector. Default learned

@@ -18,7 +18,10 @@ const llama_kv_cache_ann_context * ann_context(const llm_graph_context & g) {
 // Asked again before a graph is reused.
 bool ann_is_sparse(const llama_kv_cache_ann_context & mctx, const llama_ubatch & ubatch, const llama_cparams & cparams) {
     const auto & params = mctx.get_cache()->get_params();
-    if (params.mode == LLAMA_ANN_MODE_DENSE || !cparams.causal_attn || (int64_t) mctx.get_n_used(ubatch) < params.min_context) {
+    // the two ways round differently: where sequences share a cache, what one of them reads should not hang on how short the
+    // others are, so there the default (top-k, less than the padding) never applies
+    const int64_t n_cells = cparams.n_seq_max > 1 ? mctx.get_n_kv() : mctx.get_n_used(ubatch);
+    if (params.mode == LLAMA_ANN_MODE_DENSE || !cparams.causal_attn || n_cells < params.min_context) {
         return false;
     }
     return !(params.prefill_dense && ubatch.n_tokens > ubatch.n_seqs_unq);

@@ -55,7 +55,10 @@ public sealed record SearchOptions
                 nameof(Prefill), value, $"Prefill is {(int)value}; it must be sparse (0) or dense (1).");
     } = PrefillMode.Sparse;
 
-    /// <summary>Attention is full while the cache holds fewer cells than this. Default null: top-k.</summary>
+    /// <summary>
+    /// Attention is full while the cache holds fewer cells than this, which in a context of several sequences are counted in
+    /// steps of 256. Default null: top-k.
+    /// </summary>
     /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
     public int? MinContext
     {
