@@ -1,6 +1,9 @@
+using System.ClientModel;
 using System.Net;
 using System.Runtime.InteropServices;
 using System.Text.Json;
+using OpenAI;
+using OpenAI.Embeddings;
 using Xunit;
 
 namespace AnnRuntime.Tests.Server;
@@ -49,6 +52,26 @@ public sealed class EmbeddingEndpointTests(ModelFixture fixture) : IAsyncDisposa
         float[] values = Floats(numbers.GetProperty("data")[0]);
         Assert.Equal(32, values.Length);
         Assert.Equal(values, MemoryMarshal.Cast<byte, float>(bytes).ToArray());
+    }
+
+    [Fact]
+    public async Task The_official_client_reads_them()
+    {
+        await using ServerFixture server = await ServerFixture.StartAsync(fixture, embeddings: _engine);
+        EmbeddingClient client = new OpenAIClient(
+            new ApiKeyCredential("none"), new() { Endpoint = new Uri(server.Client.BaseAddress!, "/v1") })
+            .GetEmbeddingClient("ann-rotated-d64-q8_0");
+        int[] tokens = fixture.Model.Tokenizer.Tokenize("A compiler");
+
+        OpenAIEmbeddingCollection both = await client.GenerateEmbeddingsAsync(["A compiler", "Memory is slow."]);
+        Assert.Equal([0, 1], both.Select(one => one.Index));
+        Near(await _engine.EmbedAsync(tokens), both[0].ToFloats().ToArray());
+        Assert.Equal(tokens.Length + fixture.Model.Tokenizer.Tokenize("Memory is slow.").Length, both.Usage.TotalTokenCount);
+
+        OpenAIEmbedding few = await client.GenerateEmbeddingAsync("A compiler", new EmbeddingGenerationOptions { Dimensions = 16 });
+        Assert.Equal(16, few.ToFloats().Length);
+        ClientResultException refused = await Assert.ThrowsAsync<ClientResultException>(() => client.GenerateEmbeddingAsync(""));
+        Assert.Equal(400, refused.Status);
     }
 
     [Theory]
