@@ -46,7 +46,7 @@ public sealed class PageTests(ModelFixture fixture, Browser browser) : IClassFix
         await page.GetByLabel("Token of the answer").PressAsync("ArrowLeft");
         string last = await page.Locator("#stepText").InnerTextAsync();
         await page.GetByLabel("Token of the answer").PressAsync("ArrowLeft");
-        Assert.NotEqual(last, await page.Locator("#stepText").InnerTextAsync());
+        await Expect(page.Locator("#stepText")).Not.ToHaveTextAsync(last);
         await page.GetByRole(AriaRole.Button, new() { Name = "Layer 3", Exact = true }).ClickAsync();
         await Expect(page.Locator("#layers button[aria-pressed=true]")).ToHaveTextAsync("3");
         Assert.Equal(128, await page.Locator("#text span").EvaluateAllAsync<int>("all => all.filter(one => one.style.background).length"));
