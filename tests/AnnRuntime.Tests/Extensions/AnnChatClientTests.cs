@@ -12,7 +12,8 @@ public sealed class AnnChatClientTests(ModelFixture fixture) : IAsyncDisposable
 {
     private readonly GenerationEngine _engine = new(fixture.Model, new EngineOptions
     {
-        Context = new ContextOptions { ContextLength = 2048, MaxSequences = 4, UbatchSize = 128 },
+        // answers of several callers are compared: see GenerationEngineTests.Search
+        Context = new ContextOptions { ContextLength = 2048, MaxSequences = 4, UbatchSize = 128, Search = new() { MinContext = 0 } },
     });
 
     private static Meai.ChatOptions Greedy => new() { Temperature = 0, MaxOutputTokens = 10 };
