@@ -57,7 +57,7 @@ public sealed partial class SampleTests
     [Fact]
     public async Task The_web_application_serves_the_api_and_the_page()
     {
-        using Process web = Start("Web", ["--Model", ModelFixture.ModelPath, "--urls", "http://127.0.0.1:0"]);
+        using Process web = Start("Web", ["--AnnRuntime:main:ModelPath", ModelFixture.ModelPath, "--urls", "http://127.0.0.1:0"]);
         try
         {
             string? address = null;
@@ -108,6 +108,7 @@ public sealed partial class SampleTests
         string program = Path.Combine(ModelFixture.Root, "build", "dotnet", "bin", name, "release", name + ".dll");
         return Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments])
         {
+            WorkingDirectory = Path.Combine(ModelFixture.Root, "samples", sample), // as `dotnet run` has it
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,

@@ -70,7 +70,8 @@ public sealed class EmbeddingEndpointTests(ModelFixture fixture) : IAsyncDisposa
 
         OpenAIEmbedding few = await client.GenerateEmbeddingAsync("A compiler", new EmbeddingGenerationOptions { Dimensions = 16 });
         Assert.Equal(16, few.ToFloats().Length);
-        ClientResultException refused = await Assert.ThrowsAsync<ClientResultException>(() => client.GenerateEmbeddingAsync(""));
+        ClientResultException refused = await Assert.ThrowsAsync<ClientResultException>(() => 
+            client.GenerateEmbeddingAsync("A compiler", new EmbeddingGenerationOptions { Dimensions = 100_000 }));
         Assert.Equal(400, refused.Status);
     }
 
