@@ -42,6 +42,18 @@ internal sealed record BenchRecord(string Machine, string Name, IReadOnlyList<Be
                 .OrderBy(row => row.NDepth).ThenBy(row => row.NPrompt == 0).ThenBy(row => row.Search == "stock"),
         ];
 
+    // the suites of machines without .NET write times only
+    private static BenchRow WithSpeeds(BenchRow row)
+    {
+        if (row.AvgTs > 0 || row.SamplesNs is not { Length: > 0 })
+        {
+            return row;
+        }
+
+        double[] speeds = BenchSamples.TokensPerSecond(row.SamplesNs, row.NPrompt + row.NGen);
+        return row with { SamplesTs = speeds, AvgTs = speeds.Average(), StddevTs = BenchSamples.Deviation(speeds) };
+    }
+
     private static BenchRecord Read(string path)
     {
         var rows = new List<BenchRow>();
@@ -56,7 +68,7 @@ internal sealed record BenchRecord(string Machine, string Name, IReadOnlyList<Be
 
             try
             {
-                rows.Add(BenchLine.Parse(line));
+                rows.Add(WithSpeeds(BenchLine.Parse(line)));
             }
             catch (JsonException exception)
             {
