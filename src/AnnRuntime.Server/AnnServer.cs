@@ -59,9 +59,18 @@ public static class AnnServer
         IEndpointRouteBuilder app, Func<GenerationEngine> engine, Func<EmbeddingEngine?> embeddings, ServerOptions options)
     {
         byte[][] keys = [.. options.ApiKeys.Select(Encoding.UTF8.GetBytes)];
+        RateLimit? rate = options.RequestsPerMinute > 0 ? new RateLimit(options.RequestsPerMinute) : null;
 
-        void Map(string method, string path, RequestDelegate body, bool open = false) => app.MapMethods(
-            path, [method], (RequestDelegate)(http => GuardAsync(http, body, open ? [] : keys, options)));
+        void Map(string method, string path, RequestDelegate body, bool open = false)
+        {
+            bool counted = rate is not null && method == "POST" && path.StartsWith("/v1/", StringComparison.Ordinal);
+            RequestDelegate answer = !counted ? body : http =>
+            {
+                rate!.Count(http);
+                return body(http);
+            };
+            app.MapMethods(path, [method], (RequestDelegate)(http => GuardAsync(http, answer, open ? [] : keys, options)));
+        }
 
         Map("GET", "/", http => PageFile.WriteAsync(http, "index.html", "text/html"), open: true);
         Map("GET", "/page.css", http => PageFile.WriteAsync(http, "page.css", "text/css"), open: true);

@@ -38,6 +38,20 @@ public sealed record ServerOptions
                 nameof(MaxBodyBytes), value, $"MaxBodyBytes is {value}; it must be at least 1.");
     } = 16 << 20;
 
+    /// <summary>
+    /// POST requests to /v1 that a client may make in a minute, 0 for no limit; more get 429. A client is an API key, or without
+    /// keys an address. Default 0.
+    /// </summary>
+    /// <exception cref="ArgumentOutOfRangeException">Negative.</exception>
+    public int RequestsPerMinute
+    {
+        get;
+        init => field = value >= 0
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(RequestsPerMinute), value, $"RequestsPerMinute is {value}; it must be at least 0.");
+    }
+
     /// <summary>Longest time of a request, waiting included. Default 10 minutes.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not positive.</exception>
     public TimeSpan Timeout

@@ -34,6 +34,8 @@ internal static class ServeCommand
         Option<int> queue = Make.Integer("--queue", "Requests that may wait; others get 429.", 0, int.MaxValue, 64);
         Option<int> count = Make.Integer(
             "--tokens", "Most tokens of an answer whose request sets no limit.", 1, int.MaxValue, 1024, "-n");
+        Option<int> rate = Make.Integer(
+            "--rate", "Requests of a client (API key, or address) in a minute; more get 429. 0: no limit.", 0, int.MaxValue, 0);
         Option<bool> anyModel = new("--any-model")
         {
             Description = "Answers requests that name another model too. Default: they get 404.",
@@ -61,6 +63,7 @@ internal static class ServeCommand
         command.Options.Add(parallel);
         command.Options.Add(queue);
         command.Options.Add(count);
+        command.Options.Add(rate);
         command.Options.Add(anyModel);
         command.Options.Add(measure);
         command.Options.Add(pooling);
@@ -82,6 +85,7 @@ internal static class ServeCommand
                 ApiKeys = parse.GetValue(keys) ?? [],
                 DefaultMaxTokens = parse.GetValue(count),
                 AnyModel = parse.GetValue(anyModel),
+                RequestsPerMinute = parse.GetValue(rate),
             };
             var embedding = new EmbeddingOptions
             {

@@ -10,6 +10,19 @@ public sealed class EndpointTests(ModelFixture fixture)
     private const string Text = """{"prompt":"A compiler reads the text of a program","max_tokens":8,"temperature":0}""";
 
     [Fact]
+    public async Task A_client_beyond_its_rate_gets_429_and_others_do_not()
+    {
+        await using ServerFixture server = await ServerFixture.StartAsync(fixture, new ServerOptions { RequestsPerMinute = 2, ApiKeys = ["one", "two"] });
+        const string Body = """{"prompt":"A","max_tokens":1}""";
+        Assert.Equal(HttpStatusCode.OK, (await server.PostAsync("/v1/completions", Body, "one")).Status);
+        Assert.Equal(HttpStatusCode.OK, (await server.PostAsync("/v1/completions", Body, "one")).Status);
+        (HttpStatusCode status, JsonElement answer) = await server.PostAsync("/v1/completions", Body, "one");
+        Assert.Equal(HttpStatusCode.TooManyRequests, status);
+        Assert.Contains("2 requests a minute", answer.GetProperty("error").GetProperty("message").GetString(), StringComparison.Ordinal);
+        Assert.Equal(HttpStatusCode.OK, (await server.PostAsync("/v1/completions", Body, "two")).Status);
+    }
+
+    [Fact]
     public async Task A_completion_is_the_one_of_a_session_with_usage_and_timings()
     {
         await using ServerFixture server = await ServerFixture.StartAsync(fixture);
