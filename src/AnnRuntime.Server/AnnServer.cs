@@ -59,27 +59,19 @@ public static class AnnServer
         IEndpointRouteBuilder app, Func<GenerationEngine> engine, Func<EmbeddingEngine?> embeddings, ServerOptions options)
     {
         byte[][] keys = [.. options.ApiKeys.Select(Encoding.UTF8.GetBytes)];
-        RateLimit? rate = options.RequestsPerMinute > 0 ? new RateLimit(options.RequestsPerMinute) : null;
+        RateLimit? rate = options.RequestsPerMinute > 0 ? new RateLimit(options.RequestsPerMinute, byKey: keys.Length > 0) : null;
 
-        void Map(string method, string path, RequestDelegate body, bool open = false)
-        {
-            bool counted = rate is not null && method == "POST" && path.StartsWith("/v1/", StringComparison.Ordinal);
-            RequestDelegate answer = !counted ? body : http =>
-            {
-                rate!.Count(http);
-                return body(http);
-            };
-            app.MapMethods(path, [method], (RequestDelegate)(http => GuardAsync(http, answer, open ? [] : keys, options)));
-        }
+        void Map(string method, string path, RequestDelegate body, bool open = false, RateLimit? limit = null) =>
+            app.MapMethods(path, [method], (RequestDelegate)(http => GuardAsync(http, body, open ? [] : keys, limit, options)));
 
         Map("GET", "/", http => PageFile.WriteAsync(http, "index.html", "text/html"), open: true);
         Map("GET", "/page.css", http => PageFile.WriteAsync(http, "page.css", "text/css"), open: true);
         Map("GET", "/page.js", http => PageFile.WriteAsync(http, "page.js", "text/javascript"), open: true);
         Map("GET", "/example", http => ExampleAsync(http, engine()));
         Map("GET", "/health", http => HealthAsync(http, engine()), open: true);
-        Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine(), options));
-        Map("POST", "/v1/completions", http => CompleteAsync(http, engine(), options));
-        Map("POST", "/v1/embeddings", http => Embedding.AnswerAsync(http, embeddings(), options));
+        Map("POST", "/v1/chat/completions", http => ChatAsync(http, engine(), options), limit: rate);
+        Map("POST", "/v1/completions", http => CompleteAsync(http, engine(), options), limit: rate);
+        Map("POST", "/v1/embeddings", http => Embedding.AnswerAsync(http, embeddings(), options), limit: rate);
         Map("GET", "/v1/models", http => HttpJson.WriteAsync(
             http, new ModelList("list", [Describe(engine(), options)]), ServerJson.Default.ModelList));
         Map("GET", "/v1/models/{**name}", http => ModelAsync(http, engine(), options));
@@ -94,10 +86,11 @@ public static class AnnServer
         app.MapFallback((RequestDelegate)(http => GuardAsync(
             http,
             _ => throw new ApiException(404, $"There is no {http.Request.Method} {http.Request.Path}.", "invalid_request_error", "not_found"),
-            [], options)));
+            [], limit: null, options)));
     }
 
-    private static async Task GuardAsync(HttpContext http, RequestDelegate body, byte[][] keys, ServerOptions options)
+    private static async Task GuardAsync(
+        HttpContext http, RequestDelegate body, byte[][] keys, RateLimit? limit, ServerOptions options)
     {
         try
         {
@@ -106,9 +99,10 @@ public static class AnnServer
                 throw new ApiException(401, "The API key is missing or wrong.", "authentication_error", "invalid_api_key");
             }
 
-            if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } limit)
+            limit?.Count(http);
+            if (http.Features.Get<IHttpMaxRequestBodySizeFeature>() is { IsReadOnly: false } size)
             {
-                limit.MaxRequestBodySize = options.MaxBodyBytes;
+                size.MaxRequestBodySize = options.MaxBodyBytes;
             }
 
             await body(http);
@@ -123,7 +117,7 @@ public static class AnnServer
             http.Response.StatusCode = error.Status;
             if (error.Status == StatusCodes.Status429TooManyRequests)
             {
-                http.Response.Headers.RetryAfter = "1";
+                http.Response.Headers.RetryAfter = error.RetryAfterSeconds.ToString(CultureInfo.InvariantCulture);
             }
 
             await HttpJson.WriteAsync(http, error.Body, ServerJson.Default.ErrorResponse);

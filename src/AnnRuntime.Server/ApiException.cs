@@ -10,6 +10,9 @@ internal sealed class ApiException(int status, string message, string type, stri
 {
     public int Status { get; } = status;
 
+    /// <summary>When to try again, if the status is 429. Default 1.</summary>
+    public int RetryAfterSeconds { get; init; } = 1;
+
     public ErrorResponse Body { get; } = new(new ErrorBody(message, type, code, param));
 
     public static ApiException Invalid(string message, string? param = null) =>

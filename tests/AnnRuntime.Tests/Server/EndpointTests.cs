@@ -23,6 +23,17 @@ public sealed class EndpointTests(ModelFixture fixture)
     }
 
     [Fact]
+    public async Task Without_keys_a_client_is_its_address_whatever_it_sends()
+    {
+        await using ServerFixture server = await ServerFixture.StartAsync(fixture, new ServerOptions { RequestsPerMinute = 1 });
+        const string Body = """{"prompt":"A","max_tokens":1}""";
+        Assert.Equal(HttpStatusCode.OK, (await server.PostAsync("/v1/completions", Body, "one")).Status);
+        using HttpResponseMessage refused = await server.SendAsync("/v1/completions", Body, "two");
+        Assert.Equal(HttpStatusCode.TooManyRequests, refused.StatusCode);
+        Assert.InRange(refused.Headers.RetryAfter!.Delta!.Value.TotalSeconds, 1, 60);
+    }
+
+    [Fact]
     public async Task A_completion_is_the_one_of_a_session_with_usage_and_timings()
     {
         await using ServerFixture server = await ServerFixture.StartAsync(fixture);
