@@ -212,9 +212,13 @@ public sealed class OpenAiClientTests(ToolModelFixture fixture) : IAsyncLifetime
             var begun = new TaskCompletionSource();
             streams.Add(Task.Run(async () =>
             {
-                await foreach (StreamingChatCompletionUpdate _ in Chat().CompleteChatStreamingAsync(hello, endless, leave.Token))
+                await foreach (StreamingChatCompletionUpdate update in Chat().CompleteChatStreamingAsync(hello, endless, leave.Token))
                 {
-                    begun.TrySetResult();
+                    // the first event has the role only, and comes while the request may still wait
+                    if (update.ContentUpdate.Count > 0)
+                    {
+                        begun.TrySetResult();
+                    }
                 }
             }, Token));
             await Task.WhenAny(begun.Task, streams[stream]);
