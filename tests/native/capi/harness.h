@@ -1,7 +1,7 @@
 // A thin C++ face of the C ABI for tests: throws with the library's sentence.
 #pragma once
 
-#include "../check.h"
+#include "../temporary.h"
 
 #include "ann-runtime.h"
 #include "ggml-cpp.h"
@@ -11,7 +11,6 @@
 #include <cstdlib>
 #include <fstream>
 #include <memory>
-#include <unistd.h>
 
 namespace harness {
 
@@ -78,13 +77,10 @@ inline ann_model * f32_model() {
             }
             gguf_add_tensor(out.get(), w);
         }
-        const char * tmp = std::getenv("TMPDIR");
-        std::string path = std::string(tmp ? tmp : "/tmp") + "/ann-f32-XXXXXX";
-        const int fd = mkstemp(&path[0]);
-        if (fd < 0 || !gguf_write_to_file(out.get(), path.c_str(), false)) {
+        const std::string path = temporary_file("f32");
+        if (!gguf_write_to_file(out.get(), path.c_str(), false)) {
             throw test_failure("cannot write " + path);
         }
-        close(fd);
         model_ptr res = load(path); // mapped: the name may go
         std::remove(path.c_str());
         return res;

@@ -57,11 +57,7 @@ model_ptr merge(const projections & p) {
             gguf_add_tensor(out.get(), t);
         }
     }
-    const char * tmp = std::getenv("TMPDIR");
-    std::string path = std::string(tmp ? tmp : "/tmp") + "/ann-merged-XXXXXX";
-    const int fd = mkstemp(&path[0]);
-    CHECK(fd >= 0);
-    close(fd);
+    const std::string path = temporary_file("merged");
     CHECK(gguf_write_to_file(out.get(), path.c_str(), false));
     model_ptr res = load(path);
     std::remove(path.c_str());

@@ -48,14 +48,7 @@ struct editor {
     }
 
     static std::string directory() {
-        static const std::string dir = [] {
-            const char * tmp = std::getenv("TMPDIR");
-            std::string pattern = std::string(tmp ? tmp : "/tmp") + "/ann-bad-files-XXXXXX";
-            if (!mkdtemp(&pattern[0])) {
-                throw test_failure("cannot make a temporary directory");
-            }
-            return pattern;
-        }();
+        static const std::string dir = temporary_directory("bad-files");
         return dir;
     }
 };

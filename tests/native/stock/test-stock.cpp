@@ -12,15 +12,6 @@ using namespace harness;
 
 namespace {
 
-std::string temporary_directory() {
-    const char * tmp = std::getenv("TMPDIR");
-    std::string pattern = std::string(tmp ? tmp : "/tmp") + "/ann-stock-XXXXXX";
-    if (!mkdtemp(&pattern[0])) {
-        throw test_failure("cannot make a temporary directory");
-    }
-    return pattern;
-}
-
 // the embedded model without its projections: the only form that the unpatched library loads
 void write_plain(const std::string & path) {
     ggml_context * data = nullptr;
@@ -51,7 +42,7 @@ std::string dump(const std::string & program, const std::string & backends, cons
 } // namespace
 
 TEST("without projections, and with ANN off: the unpatched library's logits, bit for bit") {
-    const std::string dir = temporary_directory();
+    const std::string dir = temporary_directory("stock");
     const std::string plain = dir + "/plain.gguf";
     write_plain(plain);
     const std::string stock = dump(ANN_STOCK_DIR "/dump-logits", ANN_STOCK_DIR, plain,        dir + "/stock");
