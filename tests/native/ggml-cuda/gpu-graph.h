@@ -1,0 +1,30 @@
+#pragma once
+
+// What the cases of the GPU's tests share: the tensors of a case in a target's memory.
+
+#include "gpu-target.h"
+
+using ops::normal;
+using ops::set_floats;
+using ops::to_floats;
+using ops::to_ints;
+
+// tensors of one case, in a target's memory
+struct graph {
+    ggml_context_ptr ctx { ggml_init({ 1 << 20, nullptr, true }) };
+    ggml_backend_buffer_ptr buffer;
+
+    ggml_tensor * tensor(ggml_type type, int64_t a, int64_t b, int64_t c = 1, int64_t d = 1) {
+        return ggml_new_tensor_4d(ctx.get(), type, a, b, c, d);
+    }
+
+    void run(target & where, ggml_tensor * op, const std::function<void()> & fill) {
+        CHECK(where.supports(op));
+        buffer.reset(ggml_backend_alloc_ctx_tensors(ctx.get(), where.memory()));
+        CHECK(buffer);
+        std::vector<uint8_t> garbage(ggml_nbytes(op), 0x7b); // what nothing writes shows
+        ggml_backend_tensor_set(op, garbage.data(), 0, garbage.size());
+        fill();
+        where.compute(ctx.get(), op);
+    }
+};
