@@ -3,7 +3,7 @@
 // train-run MODEL.gguf TEXT OUT.safetensors [name=value ...]
 //   steps, updates, queries, length, lr, seed, threads, held, every (as the verb's options), device, gpu (0: model on CPUs),
 //   layers=0,3 (all), contrastive, sha256 (of TEXT, for the file)
-#include "ann-runtime.h"
+#include "ann-train.h"
 
 #include <nlohmann/json.hpp>
 

@@ -2,7 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace AnnRuntime.Native;
 
-/// <summary>The functions of <c>ann-runtime.h</c>: training.</summary>
+/// <summary>The functions of <c>ann-train.h</c>.</summary>
 internal static unsafe partial class NativeMethods
 {
     [LibraryImport(Library, EntryPoint = "ann_train_params_default")]

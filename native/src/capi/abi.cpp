@@ -1,5 +1,6 @@
 // The layout of every struct, as compiled: AbiTests of the bindings compare theirs with it.
 
+#include "ann-train.h"
 #include "guard.h"
 
 #include <sstream>

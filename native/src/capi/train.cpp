@@ -1,5 +1,7 @@
 // Training: a context of full attention whose capture feeds the trainer, one ubatch for a window.
 
+#include "ann-train.h"
+
 #include "objects.h"
 
 #include "train/graph-objective.h"

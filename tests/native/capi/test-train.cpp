@@ -1,6 +1,8 @@
 // Training through the C ABI, on the embedded model.
 #include "harness.h"
 
+#include "ann-train.h"
+
 #include <algorithm>
 #include <atomic>
 #include <thread>
