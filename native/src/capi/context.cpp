@@ -242,8 +242,8 @@ ann_context_memory estimate(const llama_model * model, const resolved & r) {
     res.v_bytes         = cache.v_bytes;
     res.search_bytes    = cache.search_bytes;
     if (r.params.search.mode >= ANN_SEARCH_HNSW) {
-        const uint64_t m = r.params.search.index_m == 0 ? 16 : (uint64_t) r.params.search.index_m;
-        const uint64_t bytes = (8*m + 24)*r.n_ctx*llama_ann_get_model(model).layers.size(); // as llama_ann_index::estimate_bytes
+        const int32_t m = r.params.search.index_m == 0 ? 16 : r.params.search.index_m;
+        const uint64_t bytes = llama_ann_index_bytes(r.n_ctx, m)*llama_ann_get_model(model).layers.size();
         res.search_bytes += r.params.search.index_max_bytes == 0 ? bytes : std::min(bytes, r.params.search.index_max_bytes);
     }
     // the mask of one ubatch, its logits, and a few activations: the terms that grow

@@ -75,17 +75,13 @@ private:
 
 } // namespace
 
-size_t llama_ann_index::estimate_bytes(size_t n_cells, int32_t m) {
-    return (8*(size_t) m + 24)*n_cells; // links of the lowest level, and a little
-}
-
 llama_ann_index::llama_ann_index(const llama_kv_cache & twin, const llama_ann_params & params) :
     twin(twin), n_shards(std::max(1, std::min(params.index_threads, 64))), is_eager(params.index_eager) {
     ann_idx::index_set_params p;
     p.n_shards              = n_shards;
     p.graph.m               = params.index_m;
     p.graph.ef_construction = params.index_ef_construction;
-    const size_t layer_bytes = estimate_bytes((size_t) twin.get_size()*twin.get_n_stream(), params.index_m);
+    const size_t layer_bytes = llama_ann_index_bytes((size_t) twin.get_size()*twin.get_n_stream(), params.index_m);
     size_t       left        = params.index_max_bytes == 0 ? SIZE_MAX : (size_t) params.index_max_bytes;
     std::vector<ann_idx::index_set *> all;
     for (uint32_t il : twin.get_layer_ids()) {

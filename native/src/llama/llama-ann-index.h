@@ -90,9 +90,6 @@ public:
 
     size_t memory_bytes() const;
 
-    // of the index of one layer, roughly
-    static size_t estimate_bytes(size_t n_cells, int32_t m);
-
     // true once an op ran out of memory, until clear()
     bool has_failed() const { return failed.load(); }
 

@@ -56,6 +56,9 @@ struct llama_ann_params {
     bool count   = false;          // keep llama_ann_counts
 };
 
+// Memory of the index of one layer, roughly: links of the lowest level, and a little.
+inline uint64_t llama_ann_index_bytes(uint64_t n_cells, int32_t m) { return (8*(uint64_t) m + 24)*n_cells; }
+
 // Of one layer; zeros without an index.
 struct llama_ann_index_stats {
     uint64_t n_graphs   = 0; // of the layer and a stream
