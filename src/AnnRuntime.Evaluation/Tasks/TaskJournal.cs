@@ -9,15 +9,17 @@ namespace AnnRuntime.Evaluation;
 public sealed class TaskJournal : IDisposable
 {
     private readonly Dictionary<string, string> _answers = [];
-    private readonly JournalFile? _file;
+    private JournalFile? _file;
 
-    private TaskJournal(JournalFile? file) => _file = file;
+    private TaskJournal()
+    {
+    }
 
     /// <summary>Answers found when it was opened.</summary>
     public int Found { get; private set; }
 
     /// <summary>A journal that keeps nothing.</summary>
-    public static TaskJournal InMemory() => new(null);
+    public static TaskJournal InMemory() => new();
 
     /// <summary>Opens or begins a journal. A line cut off by an interruption is removed.</summary>
     /// <param name="path">The file; its folder is made where it is missing.</param>
@@ -27,17 +29,19 @@ public sealed class TaskJournal : IDisposable
     public static TaskJournal Open(string path, AnnModel model)
     {
         ArgumentNullException.ThrowIfNull(model);
-        var journal = new TaskJournal(new JournalFile(path));
-        try
-        {
-            journal.Read(path, new JournalHeader("ann-eval-tasks", 1, JournalFile.Fingerprint(model), "", 0));
-            return journal;
-        }
-        catch
-        {
-            journal.Dispose();
-            throw;
-        }
+        var journal = new TaskJournal();
+        journal._file = JournalFile.Open(
+            path,
+            new JournalHeader("ann-eval-tasks", 1, JournalFile.Fingerprint(model), "", 0),
+            "answers",
+            "another model",
+            line =>
+            {
+                TaskJournalLine entry = JsonSerializer.Deserialize(line, EvaluationJson.Lines.TaskJournalLine)!;
+                journal._answers[entry.Key] = entry.Answer;
+            });
+        journal.Found = journal._answers.Count;
+        return journal;
     }
 
     /// <summary>What beside the model decides an answer.</summary>
@@ -60,36 +64,6 @@ public sealed class TaskJournal : IDisposable
 
     /// <summary>Closes the file.</summary>
     public void Dispose() => _file?.Dispose();
-
-    private void Read(string path, JournalHeader expected)
-    {
-        IReadOnlyList<string> lines = _file!.Lines;
-        if (lines.Count == 0)
-        {
-            _file.Add(JsonSerializer.Serialize(expected, EvaluationJson.Lines.JournalHeader));
-            return;
-        }
-
-        try
-        {
-            if (JsonSerializer.Deserialize(lines[0], EvaluationJson.Lines.JournalHeader) != expected)
-            {
-                throw new ArgumentException($"'{path}' holds answers of another model; take another folder, or delete the file.");
-            }
-
-            foreach (string line in lines.Skip(1))
-            {
-                TaskJournalLine entry = JsonSerializer.Deserialize(line, EvaluationJson.Lines.TaskJournalLine)!;
-                _answers[entry.Key] = entry.Answer;
-            }
-        }
-        catch (JsonException exception)
-        {
-            throw new ArgumentException($"'{path}' is no journal of answers: {exception.Message}", exception);
-        }
-
-        Found = _answers.Count;
-    }
 }
 
 /// <summary>A line of the journal but the first.</summary>

@@ -9,15 +9,17 @@ namespace AnnRuntime.Evaluation;
 public sealed class EvaluationJournal : IDisposable
 {
     private readonly Dictionary<string, WindowResult> _finished = [];
-    private readonly JournalFile? _file;
+    private JournalFile? _file;
 
-    private EvaluationJournal(JournalFile? file) => _file = file;
+    private EvaluationJournal()
+    {
+    }
 
     /// <summary>Windows found when it was opened.</summary>
     public int Found { get; private set; }
 
     /// <summary>A journal that keeps nothing.</summary>
-    public static EvaluationJournal InMemory() => new(null);
+    public static EvaluationJournal InMemory() => new();
 
     /// <summary>Opens or begins a journal. A line cut off by an interruption is removed.</summary>
     /// <param name="path">The file; its folder is made where it is missing.</param>
@@ -29,18 +31,19 @@ public sealed class EvaluationJournal : IDisposable
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(windows);
-        var header = new JournalHeader("ann-eval", 2, JournalFile.Fingerprint(model), Fingerprint(windows), windows.Length);
-        var journal = new EvaluationJournal(new JournalFile(path));
-        try
-        {
-            journal.Read(path, header);
-            return journal;
-        }
-        catch
-        {
-            journal.Dispose();
-            throw;
-        }
+        var journal = new EvaluationJournal();
+        journal._file = JournalFile.Open(
+            path,
+            new JournalHeader("ann-eval", 2, JournalFile.Fingerprint(model), Fingerprint(windows), windows.Length),
+            "evaluated windows",
+            "another model, text or window length",
+            line =>
+            {
+                JournalLine entry = JsonSerializer.Deserialize(line, EvaluationJson.Lines.JournalLine)!;
+                journal._finished[Key(entry.Plan, entry.Result.Variant, entry.Result.Window)] = entry.Result;
+            });
+        journal.Found = journal._finished.Count;
+        return journal;
     }
 
     /// <summary>A finished window, or null.</summary>
@@ -58,45 +61,10 @@ public sealed class EvaluationJournal : IDisposable
 
     private static string Key(string plan, string variant, int window) => $"{window}|{variant}|{plan}";
 
-    private void Read(string path, JournalHeader expected)
-    {
-        IReadOnlyList<string> lines = _file!.Lines;
-        if (lines.Count == 0)
-        {
-            _file.Add(JsonSerializer.Serialize(expected, EvaluationJson.Lines.JournalHeader));
-            return;
-        }
-
-        try
-        {
-            JournalHeader? header = JsonSerializer.Deserialize(lines[0], EvaluationJson.Lines.JournalHeader);
-            if (header != expected)
-            {
-                throw new ArgumentException(
-                    $"'{path}' holds windows of another model, text or window length; take another folder, or delete the file.");
-            }
-
-            foreach (string line in lines.Skip(1))
-            {
-                JournalLine entry = JsonSerializer.Deserialize(line, EvaluationJson.Lines.JournalLine)!;
-                _finished[Key(entry.Plan, entry.Result.Variant, entry.Result.Window)] = entry.Result;
-            }
-        }
-        catch (JsonException exception)
-        {
-            throw new ArgumentException($"'{path}' is no journal of evaluated windows: {exception.Message}", exception);
-        }
-
-        Found = _finished.Count;
-    }
-
     // of the first window only: a run may go on with more windows of the same text
     private static string Fingerprint(TextWindows windows) => Convert.ToHexStringLower(SHA256.HashData(
         MemoryMarshal.AsBytes<int>([.. windows[0].Span, .. windows.Segments(0).Skip(1)])));
 }
-
-/// <summary>First line of a journal.</summary>
-internal sealed record JournalHeader(string Kind, int Version, string Model, string Text, int WindowLength);
 
 /// <summary>Another line of a journal.</summary>
 internal sealed record JournalLine(string Plan, WindowResult Result);
