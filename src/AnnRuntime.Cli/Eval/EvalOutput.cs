@@ -30,6 +30,17 @@ internal sealed class EvalOutput
     /// <summary>The folder; null: nothing is kept.</summary>
     public string? Folder(ParseResult parse) => parse.GetValue(_folder);
 
+    /// <summary>A document that says what is measured where, without figures.</summary>
+    public static EvaluationDocument Begin(string verb, AnnModel model, int threads, string command) => new()
+    {
+        Verb = verb,
+        Model = Path.GetFileName(model.Path),
+        ModelBytes = new FileInfo(model.Path).Length,
+        Machine = Machine.Describe(threads),
+        Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
+        Command = command,
+    };
+
     /// <summary>JSON or tables on stdout, and FOLDER/NAME.json.</summary>
     public void Write(ParseResult parse, Terminal terminal, EvaluationDocument document)
     {

@@ -69,19 +69,13 @@ internal sealed class EvalRun(
             step => EvaluationRunner.RunAsync(model, plan, journal, step, cancellationToken));
 
     /// <summary>The document, without its figures.</summary>
-    public EvaluationDocument Document() => new()
+    public EvaluationDocument Document() => EvalOutput.Begin(verb, model, Context.Threads, Command) with
     {
-        Verb = verb,
-        Model = Path.GetFileName(model.Path),
-        ModelBytes = new FileInfo(model.Path).Length,
         Text = TextFile,
         WindowLength = windows.Length,
         Windows = windows.Count,
         Generated = Generated > 0 ? Generated : null,
         Documents = windows.MostSegments > 1 ? Enumerable.Range(0, windows.Count).Sum(window => windows.Segments(window).Count) : null,
-        Machine = Machine.Describe(Context.Threads),
-        Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
-        Command = Command,
     };
 
     public void Dispose()

@@ -45,14 +45,8 @@ internal static class EvalScaling
             output.Write(
                 parse,
                 terminal,
-                new EvaluationDocument
+                EvalOutput.Begin("scaling", loaded, options.Threads, EvalArguments.CommandLine(parse)) with
                 {
-                    Verb = "scaling",
-                    Model = Path.GetFileName(loaded.Path),
-                    ModelBytes = new FileInfo(loaded.Path).Length,
-                    Machine = Machine.Describe(options.Threads),
-                    Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
-                    Command = EvalArguments.CommandLine(parse),
                     Costs = SelectorCost.Table(k, loaded.Info),
                     Scaling = points,
                 });

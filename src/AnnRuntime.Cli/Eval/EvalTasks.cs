@@ -60,14 +60,8 @@ internal static class EvalTasks
             output.Write(
                 parse,
                 terminal,
-                new EvaluationDocument
+                EvalOutput.Begin("tasks", loaded, options.Threads, EvalArguments.CommandLine(parse)) with
                 {
-                    Verb = "tasks",
-                    Model = Path.GetFileName(loaded.Path),
-                    ModelBytes = new FileInfo(loaded.Path).Length,
-                    Machine = Machine.Describe(options.Threads),
-                    Date = DateTime.UtcNow.ToString("yyyy-MM-dd"),
-                    Command = EvalArguments.CommandLine(parse),
                     Tasks = scores,
                 });
             return ExitCode.Ok;
