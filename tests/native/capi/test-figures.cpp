@@ -49,8 +49,8 @@ TEST("eight windows: perplexity, gaps of layer subsets, attention mass") {
     CHECK_LE(std::abs(dense/13.6183 - 1.0), 0.002);
 
     struct row { const char * name; std::vector<int32_t> layers; int32_t top_k; double gap; };
-    const std::vector<row> rows = { { "pilot", pilot, 256, 0.40 }, { "reserved", reserved, 128, 3.09 }, { "reserved", reserved, 256, 0.88 },
-        { "all", all, 256, 0.87 }, { "pilot", pilot, 128, 1.43 }, { "all", all, 128, 2.30 } };
+    const std::vector<row> rows = { { "pilot", pilot, 256, 0.39 }, { "reserved", reserved, 128, 3.15 }, { "reserved", reserved, 256, 0.90 },
+        { "all", all, 256, 0.87 }, { "pilot", pilot, 128, 1.41 }, { "all", all, 128, 2.36 } };
     double worst = 0.0;
     for (const row & r : rows) {
         if (&r == &rows.back()) {
