@@ -49,11 +49,13 @@ public sealed class TrainingText
             byte[] bytes = File.ReadAllBytes(paths[i]);
             hash.AppendData(bytes);
             string text = Decode(bytes, paths[i]);
+            int done = 0;
             foreach (string part in Parts(text))
             {
                 cancellationToken.ThrowIfCancellationRequested();
                 tokens.AddRange(model.Tokenizer.Tokenize(part));
-                progress?.Report((i + Math.Min(1, (double)part.Length / text.Length)) / paths.Count);
+                done += part.Length;
+                progress?.Report((i + (double)done / text.Length) / paths.Count);
             }
         }
 
