@@ -30,7 +30,9 @@ struct layer_vectors {
 std::map<int, layer_vectors> found;
 
 bool collect(ggml_tensor * t, bool ask, void *) {
-    const bool is_key = std::strncmp(t->name, "ann_k-", 6) == 0, is_query = std::strncmp(t->name, "ann_q-", 6) == 0;
+    const bool is_whole = t->name[std::strcspn(t->name, " ")] == 0; // views of a tensor are called "NAME (view)"
+    const bool is_key   = is_whole && std::strncmp(t->name, "ann_k-", 6) == 0;
+    const bool is_query = is_whole && std::strncmp(t->name, "ann_q-", 6) == 0;
     if (ask || (!is_key && !is_query)) {
         return is_key || is_query;
     }
@@ -93,6 +95,12 @@ int main(int argc, char ** argv) {
         }
     }
 
+    for (const auto & [il, of] : found) {
+        if (of.keys.size() != (size_t) n_tokens*m.n_embd_search || of.queries.size() != of.keys.size()) {
+            fail("layer " + std::to_string(il) + " gave " + std::to_string(of.keys.size()/m.n_embd_search) + " keys and " +
+                std::to_string(of.queries.size()/m.n_embd_search) + " queries of " + argv[3] + " tokens");
+        }
+    }
     std::ofstream out(argv[4], std::ios::binary);
     const auto put = [&](uint32_t x) { out.write((const char *) &x, sizeof(x)); };
     out.write("ANNKEYS1", 8);
