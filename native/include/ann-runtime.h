@@ -189,7 +189,7 @@ typedef enum ann_search_mode {
     ANN_SEARCH_HNSW  = 3, // queries of generation search an index (approximate), prompts search exactly.
                           // Search keys in host memory only
     ANN_SEARCH_AUTO  = 4, // HNSW from the depth on where it is faster than exact search on this machine (measured once
-                          // in a process, see ann_index_calibrate), exact below it and where search keys lie on a GPU
+                          // and kept, see ann_index_calibrate), exact below it and where search keys lie on a GPU
 } ann_search_mode;
 
 typedef enum ann_prefill_mode {
@@ -423,7 +423,9 @@ typedef struct ann_index_stats {
 ANN_API ann_status ann_context_get_index_stats(ann_context * context, int32_t layer, ann_index_stats * stats, ann_error * error);
 
 // The depth from which on HNSW is faster than exact search, measured on synthetic keys of that shape on the idle machine;
-// takes about a second. What mode auto uses where index_min_context is 0.
+// takes about a second. What mode auto uses where index_min_context is 0. Measured once: the answer is kept for the
+// process, and in a file (below) for those after it, where the processor, the kernels chosen for it and the version of
+// this library are the same.
 typedef struct ann_index_calibration {
     uint32_t struct_size;
     // asked
@@ -431,7 +433,7 @@ typedef struct ann_index_calibration {
     int32_t  n_threads;      // 0: physical cores
     int32_t  top_k;          // 0: 128
     int32_t  ef_search;      // 0: the default of ann_search_params
-    int32_t  reserved_;
+    int32_t  measure_again;  // 1: whatever is known already; contexts made before keep their depth
     char     type_search[16];// "f16", "f32", "q8_0"
     // measured
     int32_t  min_context;    // cells; INT32_MAX when HNSW is nowhere faster below 2^24 cells
@@ -439,9 +441,21 @@ typedef struct ann_index_calibration {
     double   exact_ns;       // of a query by exact search
     double   hnsw_ns;        // of a query by the index
     double   exact_ns_per_cell; // growth of exact search
+    int64_t  measured_at;    // seconds since 1970 (UTC)
+    int32_t  from_file;      // 1: by an earlier process
+    int32_t  reserved_;
 } ann_index_calibration;
 
 ANN_API ann_status ann_index_calibrate(ann_index_calibration * calibration, ann_error * error);
+
+// Where calibrations are kept: what ann_index_set_calibration_file said; else the environment's ANN_CALIBRATION_FILE ("off":
+// nowhere); else ann-runtime/calibration.json in the user's folder of caches (XDG_CACHE_HOME or ~/.cache; ~/Library/Caches;
+// LOCALAPPDATA). "" where they are not kept. The file is checked when read (version, checksum, ranges) and replaced as a
+// whole; a damaged one counts as none. One that cannot be written is a warning in the log.
+ANN_API ann_status ann_index_calibration_file(char * buffer, size_t capacity, size_t * n_written, ann_error * error);
+
+// path: NULL: the default; "": nowhere. What this process has measured so far is forgotten.
+ANN_API ann_status ann_index_set_calibration_file(const char * path, ann_error * error);
 
 // The cells that layer `layer` chose for the last token of the last decode, ascending, as positions of that token's
 // sequence. Needs ANN_STATS_MASS. Empty for a reserved layer or a dense pass.

@@ -5,6 +5,8 @@ public sealed class ModelFixture : IDisposable
 {
     private readonly Lazy<AnnModel> _model = new(() => AnnModel.Load(ModelPath));
 
+    public ModelFixture() => IndexCalibration.File = null; // what tests measure beside each other is nothing to keep
+
     /// <summary>The root of the checkout.</summary>
     public static string Root { get; } = FindRoot();
 

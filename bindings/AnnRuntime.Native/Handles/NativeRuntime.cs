@@ -32,8 +32,8 @@ internal static unsafe class NativeRuntime
             NativeMethods.RuntimeInfo(buffer, capacity, written, ref failed));
     }
 
-    /// <summary>Measures from which depth on the index is the faster search; 0 takes a default.</summary>
-    public static AnnIndexCalibration Calibrate(int dimensions, string type, int threads, int topK, int efSearch)
+    /// <summary>From which depth on the index is the faster search; 0 takes a default.</summary>
+    public static AnnIndexCalibration Calibrate(int dimensions, string type, int threads, int topK, int efSearch, bool again)
     {
         NativeLibraryLoader.EnsureLoaded();
         var calibration = new AnnIndexCalibration
@@ -43,11 +43,31 @@ internal static unsafe class NativeRuntime
             NThreads = threads,
             TopK = topK,
             EfSearch = efSearch,
+            MeasureAgain = again ? 1 : 0,
         };
         calibration.SetType(type);
         AnnError error = AnnError.New();
         NativeCall.ThrowIfFailed(NativeMethods.IndexCalibrate(ref calibration, ref error), in error);
         return calibration;
+    }
+
+    /// <summary>Where calibrations are kept; empty when they are not.</summary>
+    public static string GetCalibrationFile()
+    {
+        NativeLibraryLoader.EnsureLoaded();
+        return NativeText.Read((byte* buffer, nuint capacity, nuint* written, ref AnnError error) =>
+            NativeMethods.IndexCalibrationFile(buffer, capacity, written, ref error));
+    }
+
+    /// <summary>Sets where calibrations are kept: null the default, empty nowhere.</summary>
+    public static void SetCalibrationFile(string? path)
+    {
+        NativeLibraryLoader.EnsureLoaded();
+        AnnError error = AnnError.New();
+        fixed (byte* text = path is null ? null : NativeText.ToZeroTerminated(path, nameof(path)))
+        {
+            NativeCall.ThrowIfFailed(NativeMethods.IndexSetCalibrationFile(text, ref error), in error);
+        }
     }
 
     /// <summary>GBNF of a JSON schema.</summary>

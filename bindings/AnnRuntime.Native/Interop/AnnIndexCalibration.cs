@@ -12,13 +12,16 @@ internal unsafe struct AnnIndexCalibration
     public int NThreads;
     public int TopK;
     public int EfSearch;
-    public int Reserved;
+    public int MeasureAgain;
     public fixed byte TypeSearch[AnnContextParams.TypeBytes];
     public int MinContext;
     public int NCells;
     public double ExactNs;
     public double HnswNs;
     public double ExactNsPerCell;
+    public long MeasuredAt;
+    public int FromFile;
+    public int Reserved;
 
     /// <summary>Sets the type of search keys by ggml's name.</summary>
     public void SetType(string name)

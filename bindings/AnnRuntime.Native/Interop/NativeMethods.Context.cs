@@ -114,6 +114,12 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "ann_index_calibrate")]
     public static partial AnnStatus IndexCalibrate(ref AnnIndexCalibration calibration, ref AnnError error);
 
+    [LibraryImport(Library, EntryPoint = "ann_index_calibration_file")]
+    public static partial AnnStatus IndexCalibrationFile(byte* buffer, nuint capacity, nuint* written, ref AnnError error);
+
+    [LibraryImport(Library, EntryPoint = "ann_index_set_calibration_file")]
+    public static partial AnnStatus IndexSetCalibrationFile(byte* path, ref AnnError error);
+
     [LibraryImport(Library, EntryPoint = "ann_context_get_candidates")]
     public static partial AnnStatus ContextGetCandidates(
         ContextHandle context, int layer, int* positions, nuint capacity, nuint* written, ref AnnError error);

@@ -1,5 +1,6 @@
 // From which depth on is the index faster than exact search on this machine?
 
+#include "calibration-file.h"
 #include "objects.h"
 
 #include "clustered-keys.h"
@@ -13,16 +14,13 @@
 #include <chrono>
 #include <climits>
 #include <cmath>
+#include <ctime>
 #include <functional>
-#include <map>
 #include <mutex>
-#include <tuple>
 
 using namespace ann;
 
 namespace {
-
-using calibration_key = std::tuple<int32_t, int32_t, int32_t, int32_t, int32_t>; // dims, type, threads, top_k, ef
 
 constexpr int32_t N_CELLS   = 16384; // measured here; an index of more takes too long to build
 constexpr int32_t N_QUERIES = 40;
@@ -149,44 +147,84 @@ struct bench {
     }
 };
 
-ann_index_calibration measure(const calibration_key & key) {
-    const auto [d, type, n_threads, top_k, ef] = key;
-    ann_index_calibration res = {};
-    res.n_embd_search = d;
-    res.n_threads     = n_threads;
-    res.top_k         = top_k;
-    res.ef_search     = ef;
-    std::snprintf(res.type_search, sizeof(res.type_search), "%s", ggml_type_name((ggml_type) type));
-    bench b(d, (ggml_type) type, n_threads);
-    const double quarter = b.exact_ns(N_CELLS/4, top_k);
-    res.n_cells  = N_CELLS;
-    res.exact_ns = b.exact_ns(N_CELLS, top_k);
-    res.hnsw_ns  = b.hnsw_ns(n_threads, top_k, ef);
-    res.exact_ns_per_cell = std::max(res.exact_ns - quarter, 1.0)/(N_CELLS - N_CELLS/4);
-    res.min_context = INT32_MAX;
-    double hnsw = res.hnsw_ns/(1 + 2*GROWTH);
+// The smallest depth at which exact search takes longer, from what was measured at N_CELLS.
+int32_t min_context_of(const ann_index_calibration & figures) {
+    double hnsw = figures.hnsw_ns/(1 + 2*GROWTH);
     for (double n = N_CELLS/4; n <= N_MOST; n *= 1.0905, hnsw *= 1 + GROWTH*0.125) { // an eighth of a doubling a step
-        if (res.exact_ns + (n - N_CELLS)*res.exact_ns_per_cell > hnsw) {
-            res.min_context = (int32_t) (n/256)*256;
-            break;
+        if (figures.exact_ns + (n - N_CELLS)*figures.exact_ns_per_cell > hnsw) {
+            return (int32_t) (n/256)*256;
         }
     }
-    return res;
+    return INT32_MAX;
+}
+
+void measure(ann_index_calibration & of) {
+    bench b(of.n_embd_search, parse_type(of.type_search, "calibration.type_search", true), of.n_threads);
+    const double quarter = b.exact_ns(N_CELLS/4, of.top_k);
+    of.n_cells  = N_CELLS;
+    of.exact_ns = b.exact_ns(N_CELLS, of.top_k);
+    of.hnsw_ns  = b.hnsw_ns(of.n_threads, of.top_k, of.ef_search);
+    of.exact_ns_per_cell = std::max(of.exact_ns - quarter, 1.0)/(N_CELLS - N_CELLS/4);
+    of.measured_at = (int64_t) std::time(nullptr);
+    of.from_file   = 0;
 }
 
 std::mutex calibration_mutex;
-std::map<calibration_key, ann_index_calibration> calibrations;
+calibration_file calibrations_kept(default_calibration_path());
+std::vector<ann_index_calibration> calibrations; // of this process
 
-ann_index_calibration calibrated(const calibration_key & key) {
+// What a measurement depends on besides its question.
+std::string machine() {
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    return std::string(cpu ? ggml_backend_dev_description(cpu) : "") + ", " + cpu_library() + ", " + library_version();
+}
+
+// asked: the question, resolved. Its answer of this process, of the file, or measured now.
+ann_index_calibration calibrated(const ann_index_calibration & asked) {
     const std::lock_guard<std::mutex> lock(calibration_mutex);
-    const auto known = calibrations.find(key);
-    return known != calibrations.end() ? known->second : calibrations[key] = measure(key);
+    const auto same  = [&](const ann_index_calibration & c) { return same_question(c, asked); };
+    const auto known = std::find_if(calibrations.begin(), calibrations.end(), same);
+    if (known != calibrations.end() && !asked.measure_again) {
+        return *known;
+    }
+    ann_index_calibration res = asked;
+    res.measure_again = 0;
+    bool found = false;
+    if (!asked.measure_again) {
+        for (const calibration_record & r : calibrations_kept.load()) {
+            if (r.machine == machine() && same(r.figures) && r.figures.n_cells == N_CELLS) {
+                res = r.figures;
+                res.from_file = 1;
+                found = true;
+            }
+        }
+    }
+    if (!found) {
+        measure(res);
+        if (!calibrations_kept.path().empty() && !calibrations_kept.store({ machine(), res })) {
+            log_message(ANN_LOG_WARN, "the calibration of mode auto could not be kept in " + calibrations_kept.path() +
+                ": it is measured again by the next process");
+        }
+    }
+    res.min_context = min_context_of(res);
+    if (known != calibrations.end()) {
+        *known = res;
+    } else {
+        calibrations.push_back(res);
+    }
+    return res;
 }
 
 } // namespace
 
 int32_t ann::calibrated_min_context(int32_t n_embd_search, ggml_type type, int32_t n_threads, int32_t top_k, int32_t ef_search) {
-    return calibrated({ n_embd_search, type, n_threads, std::min(top_k, N_CELLS), ef_search }).min_context;
+    ann_index_calibration asked = {};
+    asked.n_embd_search = n_embd_search;
+    asked.n_threads     = n_threads;
+    asked.top_k         = std::min(top_k, N_CELLS);
+    asked.ef_search     = ef_search;
+    std::snprintf(asked.type_search, sizeof(asked.type_search), "%s", ggml_type_name(type));
+    return calibrated(asked).min_context;
 }
 
 ann_status ann_index_calibrate(ann_index_calibration * calibration, ann_error * error) {
@@ -196,18 +234,35 @@ ann_status ann_index_calibrate(ann_index_calibration * calibration, ann_error * 
         require_range("calibration.n_threads", p.n_threads, 0, 512);
         require_range("calibration.top_k", p.top_k, 0, N_CELLS);
         require_range("calibration.ef_search", p.ef_search, 0, 1 << 16);
+        require_range("calibration.measure_again", p.measure_again, 0, 1);
         if (p.n_embd_search % 32 != 0) {
             fail(ANN_ERROR_INVALID_ARGUMENT, "calibration.n_embd_search is %d, expected a multiple of 32", p.n_embd_search);
         }
-        const ggml_type type   = parse_type(p.type_search, "calibration.type_search", true);
-        const int32_t   top_k  = p.top_k == 0 ? 128 : p.top_k;
-        {
-            ann_error ignored = {}; // the backends; an error shows as a missing CPU
-            ignored.struct_size = sizeof(ignored);
-            (void) ann_runtime_init(nullptr, &ignored);
-        }
-        const ann_index_calibration res = calibrated({ p.n_embd_search, type, p.n_threads == 0 ? physical_cores() : p.n_threads, top_k,
-            std::max(top_k, p.ef_search == 0 ? default_ef_search(top_k) : p.ef_search) });
-        write_struct(calibration, res, "calibration");
+        ann_index_calibration asked = {};
+        asked.n_embd_search = p.n_embd_search;
+        asked.n_threads     = p.n_threads == 0 ? physical_cores() : p.n_threads;
+        asked.top_k         = p.top_k == 0 ? 128 : p.top_k;
+        asked.ef_search     = std::max(asked.top_k, p.ef_search == 0 ? default_ef_search(asked.top_k) : p.ef_search);
+        asked.measure_again = p.measure_again;
+        std::snprintf(asked.type_search, sizeof(asked.type_search), "%s",
+            ggml_type_name(parse_type(p.type_search, "calibration.type_search", true)));
+        runtime_init(nullptr);
+        write_struct(calibration, calibrated(asked), "calibration");
+    });
+}
+
+ann_status ann_index_calibration_file(char * buffer, size_t capacity, size_t * n_written, ann_error * error) {
+    return guard(error, [&] {
+        const std::lock_guard<std::mutex> lock(calibration_mutex);
+        write_text(calibrations_kept.path(), buffer, capacity, n_written);
+    });
+}
+
+ann_status ann_index_set_calibration_file(const char * path, ann_error * error) {
+    return guard(error, [&] {
+        const std::string wanted = path ? require_text(path, "path") : default_calibration_path();
+        const std::lock_guard<std::mutex> lock(calibration_mutex);
+        calibrations_kept = calibration_file(wanted);
+        calibrations.clear();
     });
 }

@@ -12,7 +12,6 @@ using json = nlohmann::ordered_json;
 
 namespace ann {
 
-void runtime_init(const char * directory);
 
 namespace {
 

@@ -115,8 +115,18 @@ int32_t default_ef_search(int32_t top_k);
 
 int32_t physical_cores();
 
-// A measurement of this process (once for its arguments): the depth from which on the index is faster.
+// The depth from which on the index is faster: of this process, of the file of calibrations, or measured now.
 int32_t calibrated_min_context(int32_t n_embd_search, ggml_type type, int32_t n_threads, int32_t top_k, int32_t ef_search);
+
+// "ann-runtime 0.1.0, llama.cpp <commit>"
+std::string library_version();
+
+// the file that the CPU backend came from, such as libggml-cpu-icelake.so; "" where it is no file of its own
+std::string cpu_library();
+
+void runtime_init(const char * directory); // fails where there is no CPU backend
+
+void log_message(int32_t level, const std::string & text);
 
 bool stats_callback(ggml_tensor * t, bool ask, void * user_data);
 bool capture_callback(ggml_tensor * t, bool ask, void * user_data); // of a context with a capture

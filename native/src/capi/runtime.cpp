@@ -82,6 +82,11 @@ std::string without_function(const std::string & line) {
 
 } // namespace
 
+void log_message(int32_t level, const std::string & text) {
+    install_log();
+    on_log((ggml_log_level) level, (text + "\n").c_str(), nullptr);
+}
+
 log_scope::log_scope() {
     install_log();
     if (log_depth++ == 0) {
@@ -160,6 +165,10 @@ void ann_log_set(ann_log_callback callback, void * user_data) {
     install_log();
 }
 
+std::string ann::library_version() {
+    return std::string("ann-runtime ") + ANN_VERSION + ", llama.cpp " + ANN_LLAMA_CPP_COMMIT;
+}
+
 static json describe_backends() {
     json backends = json::array();
     for (size_t i = 0; i < ggml_backend_reg_count(); ++i) {
@@ -191,8 +200,7 @@ static json describe_cpu() {
     return cpu;
 }
 
-// the file that the CPU backend came from, such as libggml-cpu-icelake.so
-static std::string cpu_library() {
+std::string ann::cpu_library() {
     ggml_backend_reg_t reg = ggml_backend_dev_backend_reg(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
     void * symbol = ggml_backend_reg_get_proc_address(reg, "ggml_backend_get_features");
     Dl_info info;

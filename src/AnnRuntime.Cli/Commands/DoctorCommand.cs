@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Spectre.Console;
 
@@ -10,16 +11,22 @@ internal static class DoctorCommand
     public static Command Create()
     {
         Option<bool> json = JsonArgument.Create();
+        Option<bool> calibrate = new("--calibrate")
+        {
+            Description = "Measures the depth of --ann auto again, whatever is known of it.",
+        };
         Command command = new(
             "doctor",
-            "Shows runtime identifier, CPU features, devices, library path and versions, measures from which depth on a search by "
-            + "index is faster than exact search here (--ann auto), and checks that all of it works. "
+            "Shows runtime identifier, CPU features, devices, library path and versions, from which depth on a search by index is "
+            + "faster than exact search here (--ann auto), and checks that all of it works. That depth is measured once and kept in "
+            + "a file, which ANN_CALIBRATION_FILE names (off: none). "
             + "Exit code 1 if a check fails, 3 if the native library cannot be loaded.");
+        command.Options.Add(calibrate);
         command.Options.Add(json);
         return command.Runs((parse, terminal, _) =>
         {
             Verbosity.Apply(parse, terminal);
-            DoctorReport report = Examine();
+            DoctorReport report = Examine(parse.GetValue(calibrate));
             if (parse.GetValue(json))
             {
                 JsonOutput.Write(terminal, report, types => types.DoctorReport);
@@ -35,7 +42,7 @@ internal static class DoctorCommand
 
     private const int KeyDimensions = 64; // of the embedded model's search keys
 
-    private static DoctorReport Examine()
+    private static DoctorReport Examine(bool calibrate)
     {
         RuntimeInfo info = RuntimeInfo.Get();
         string model = Path.GetFullPath(ModelArguments.FindDefault());
@@ -55,7 +62,8 @@ internal static class DoctorCommand
             info,
             RuntimeInfo.NeededAbi,
             hasModel ? model : null,
-            devices > 0 ? IndexCalibration.Measure(KeyDimensions) : null,
+            devices > 0 ? IndexCalibration.Measure(KeyDimensions, again: calibrate) : null,
+            IndexCalibration.File,
             checks);
     }
 
@@ -92,6 +100,10 @@ internal static class DoctorCommand
                 + $" (search keys of {index.Dimensions} values, {index.SearchKeyType}, {index.Threads} threads, K {index.TopK}; at "
                 + $"{Format.Count(index.MeasuredCells)} cells exact {index.ExactTime.TotalMicroseconds:0} us, index "
                 + $"{index.IndexTime.TotalMicroseconds:0} us a layer and token)");
+            Row(
+                "",
+                string.Create(CultureInfo.InvariantCulture, $"measured {index.MeasuredAt:yyyy-MM-dd HH:mm} UTC")
+                + (index.FromFile ? ", read from " : ", now; kept in ") + (report.CalibrationFile ?? "no file"));
         }
 
         foreach (DoctorCheck check in report.Checks)

@@ -10,6 +10,7 @@ internal sealed record DoctorReport(
     int NeededAbi,
     string? Model,
     IndexCalibration? Index,
+    string? CalibrationFile,
     IReadOnlyList<DoctorCheck> Checks);
 
 /// <summary>One thing that has to hold.</summary>

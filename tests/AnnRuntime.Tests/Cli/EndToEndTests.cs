@@ -82,6 +82,7 @@ public sealed class EndToEndTests
         Assert.Equal(ExitCode.Ok, code);
         Assert.Contains("check: compute devices", output);
         Assert.Contains("--ann auto", output);
+        Assert.Matches(@"measured 20\d\d-\d\d-\d\d \d\d:\d\d UTC, now; kept in no file", output);
     }
 
     [Fact]

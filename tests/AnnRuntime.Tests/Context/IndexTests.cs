@@ -90,6 +90,30 @@ public sealed class IndexTests(ModelFixture fixture)
         Assert.Throws<ArgumentException>(() => IndexCalibration.Measure(64, CacheType.Q4_0));
     }
 
+    [Fact]
+    public void A_calibration_is_kept_in_a_file()
+    {
+        using TemporaryFile file = new(extension: ".json");
+        try
+        {
+            IndexCalibration.File = file.Path;
+            Assert.Equal(file.Path, IndexCalibration.File);
+            IndexCalibration first = IndexCalibration.Measure(32, CacheType.Q8_0, topK: 16, efSearch: 16);
+            Assert.False(first.FromFile);
+            Assert.InRange(first.MeasuredAt, DateTimeOffset.UtcNow.AddMinutes(-10), DateTimeOffset.UtcNow.AddMinutes(1));
+            IndexCalibration.File = file.Path; // as a new process would begin
+            Assert.Equal(first with { FromFile = true }, IndexCalibration.Measure(32, CacheType.Q8_0, topK: 16, efSearch: 16));
+            Assert.False(IndexCalibration.Measure(32, CacheType.Q8_0, topK: 16, efSearch: 16, again: true).FromFile);
+            Assert.Throws<ArgumentException>(() => IndexCalibration.File = " ");
+        }
+        finally
+        {
+            IndexCalibration.File = null;
+        }
+
+        Assert.Null(IndexCalibration.File);
+    }
+
     private static (long Indexed, long Pending, long Inserted) Counts(AnnContext context)
     {
         IndexStatistics index = context.GetIndexStatistics();
