@@ -2,14 +2,16 @@
 //
 //   index-bench [--n 32768,131072] [--dim 64,128] [--type f16,q8_0] [--set A,B] [--ef 128,160,192,256,320,512]
 //               [--index scan,hnsw,hnswlib,hnswlib-inline] [--queries 200] [--m 16] [--ef-construction 100]
-//               [--keys FILE] [--layers 0,1,..] [--json FILE]
+//               [--shards 1] [--cold 1] [--keys FILE] [--layers 0,1,..] [--json FILE]
 //
 // --keys: keys and queries of a model that read a text (key-dump), set T of every layer in place of the sets A and B; the
 // first n tokens are keys, queries are spread over the tokens behind them.
 //
 // Times are CPU time of one thread, medians over the queries. A search is warm after the searches before it, cold after
 // other memory went through the caches, as between two layers of a decode step. recall_index is against the scan of the
-// same rows, at K = 128. hnswlib keeps pointers to the rows; hnswlib-inline keeps copies of them beside its links.
+// same rows, at K = 128. --shards N: the cells are dealt to N graphs, as a cache with N index threads does; one thread searches
+// all of them. --cold 0: no cold searches. hnswlib keeps pointers to the rows; hnswlib-inline keeps copies of them beside its links.
+#include "index-set.h"
 #include "index.h"
 #include "search-scratch.h"
 #include "synthetic-keys.h"
@@ -84,6 +86,8 @@ class options {
         { "layers", "" },
         { "m", "16" },
         { "ef-construction", "100" },
+        { "shards", "1" },
+        { "cold", "1" },
         { "json", "" },
     };
 };
@@ -129,10 +133,14 @@ struct search_figures {
     double cold_us;
 };
 
-search_figures measure(const subject & of, const query_set & queries, int dim, int ef) {
+search_figures measure(const subject & of, const query_set & queries, int dim, int ef, bool with_cold) {
     std::vector<double> warm_us, cold_us;
     size_t              n_hits = 0;
     for (const bool is_cold : { false, true }) {
+        if (is_cold && !with_cold) {
+            cold_us.push_back(0);
+            break;
+        }
         for (size_t i = 0; i < queries.exact.size(); ++i) {
             std::vector<scored_cell> out;
             if (is_cold) {
@@ -163,6 +171,28 @@ subject own_subject(const std::string & name, std::shared_ptr<ann_index> index, 
     res.bytes_per_key = double(index->stats().memory_bytes) / n;
     res.search        = [index, scratch, n](const float * query, int ef, std::vector<scored_cell> & out) {
         index->search({ query, top_k, ef, cell_filter::all(n) }, *scratch, out);
+    };
+    return res;
+}
+
+subject sharded_subject(const vector_rows & rows, const hnsw_params & params, int n_shards) {
+    subject              res;
+    auto                 set     = std::make_shared<index_set>(rows, index_set_params{ params, n_shards });
+    auto                 scratch = std::make_shared<search_scratch>();
+    std::vector<int32_t> cells(size_t(rows.n_rows));
+    for (int32_t cell = 0; cell < rows.n_rows; ++cell) {
+        cells[size_t(cell)] = cell;
+    }
+    set->mark_written(cells.data(), cells.size());
+    const double start = cpu_us();
+    for (int shard = 0; shard < n_shards; ++shard) {
+        set->insert_pending(shard, rows.n_rows, *scratch);
+    }
+    res.name          = "hnsw/" + std::to_string(n_shards);
+    res.insert_us     = (cpu_us() - start) / rows.n_rows;
+    res.bytes_per_key = double(set->stats().total.memory_bytes) / rows.n_rows;
+    res.search        = [set, scratch, rows](const float * query, int ef, std::vector<scored_cell> & out) {
+        set->search({ query, top_k, ef, cell_filter::all(rows.n_rows) }, *scratch, out);
     };
     return res;
 }
@@ -286,6 +316,9 @@ subject build(const std::string & name, const vector_rows & rows, const options 
     params.m               = opt.number("m");
     params.ef_construction = opt.number("ef-construction");
     if (name == "hnsw") {
+        if (opt.number("shards") > 1) {
+            return sharded_subject(rows, params, opt.number("shards"));
+        }
         return own_subject(name, make_hnsw_index(rows, params), rows.n_rows);
     }
 #if defined(ANN_HNSWLIB)
@@ -332,7 +365,7 @@ void run_rows(const options & opt, FILE * json, const std::string & type_name, c
         for (const query_set & set : sets) {
             const bool has_ef = name != "scan";
             for (const int ef : has_ef ? opt.numbers("ef") : std::vector<int>{ top_k }) {
-                print(json, rows.view, type_name, set.name, of, ef, measure(of, set, dim, ef));
+                print(json, rows.view, type_name, set.name, of, ef, measure(of, set, dim, ef, opt.number("cold") != 0));
             }
         }
     }
