@@ -228,7 +228,7 @@ typedef struct ann_search_params {
     // modes HNSW and auto only
     int32_t  ef_search;      // cells kept in view, at least top_k, at most 65536; 0: the larger of 320 and top_k. Default 0
     int32_t  index_m;        // links of a cell, 2..128; 0: 16. Default 0
-    int32_t  index_ef_construction; // cells kept in view while one is linked, 1..4096; 0: 100. Default 0
+    int32_t  index_ef_construction; // cells kept in view while one is linked, 1..4096; 0: 200. Default 0
     int32_t  index_threads;  // graphs a layer is split into, one thread each, 1..64; 0: physical cores, at most 8. Default 0
     int32_t  index_min_context; // exact search while the cache holds fewer cells than this. 0: mode auto measures it, mode
                              // HNSW has no such depth. Default 0

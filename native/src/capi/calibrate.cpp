@@ -132,6 +132,7 @@ struct bench {
         rows.n_rows       = N_CELLS;
         ann_idx::index_set_params p;
         p.n_shards = std::min(n_threads, 8);
+        p.graph.ef_construction = DEFAULT_EF_CONSTRUCTION;
         shards s { ann_idx::index_set(rows, p), {}, {}, top_k, ef };
         s.scratch.resize((size_t) p.n_shards);
         s.found.resize((size_t) p.n_shards);

@@ -93,7 +93,7 @@ void resolve_index(const ann_search_params & p, llama_ann_params & res) {
     require_range("search.index_in_state", p.index_in_state, 0, 1);
     res.ef_search             = p.ef_search == 0 ? default_ef_search(res.top_k) : p.ef_search;
     res.index_m               = p.index_m == 0 ? 16 : p.index_m;
-    res.index_ef_construction = p.index_ef_construction == 0 ? 100 : p.index_ef_construction;
+    res.index_ef_construction = p.index_ef_construction == 0 ? DEFAULT_EF_CONSTRUCTION : p.index_ef_construction;
     res.index_threads         = p.index_threads == 0 ? std::min(physical_cores(), 8) : p.index_threads;
     res.index_min_context     = p.index_min_context;
     res.index_eager           = p.index_eager != 0;

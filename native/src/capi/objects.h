@@ -113,6 +113,8 @@ void require_output(const ann_context & context, int32_t index);
 llama_ann_params resolve_search(const llama_model * model, const ann_search_params & params, ggml_type type_search, int32_t n_threads);
 int32_t default_ef_search(int32_t top_k);
 
+constexpr int32_t DEFAULT_EF_CONSTRUCTION = 200; // by recall on traced keys: docs/notes/2026-11-26-index.md
+
 int32_t physical_cores();
 
 // The depth from which on the index is faster: of this process, of the file of calibrations, or measured now.

@@ -43,7 +43,7 @@ struct llama_ann_params {
     // HNSW
     int32_t ef_search             = 256;   // cells kept in view, of all shards together; at least top_k
     int32_t index_m               = 16;
-    int32_t index_ef_construction = 100;
+    int32_t index_ef_construction = 200;
     int32_t index_threads         = 1;     // graphs of a layer and stream: each is grown and searched by one thread
     int32_t index_min_context     = 0;     // exact search while the cache (padded) holds fewer cells
     bool    index_auto            = false; // mode HNSW was chosen by us: exact where it cannot be

@@ -21,7 +21,7 @@ internal sealed class SearchArguments
     private readonly Option<int?> _links = Make.Integer("--index-links", "Of the index: links of a cell. Default: 16.", 2, 128);
 
     private readonly Option<int?> _efConstruction = Make.Integer(
-        "--index-ef-construction", "Of the index: cells kept in view while one is linked. Default: 100.", 1, 4096);
+        "--index-ef-construction", "Of the index: cells kept in view while one is linked. Default: 200.", 1, 4096);
 
     private readonly Option<int?> _indexThreads = Make.Integer(
         "--index-threads", "Of the index: graphs of a layer, a thread each. Default: physical cores, at most 8.", 1, 64);

@@ -121,7 +121,7 @@ public sealed record SearchOptions
         init => field = Between(value, 2, 128, nameof(IndexLinks));
     }
 
-    /// <summary>Cells kept in view while one enters the index: more makes a better graph, slower. Default null: 100.</summary>
+    /// <summary>Cells kept in view while one enters the index: more makes a better graph, slower. Default null: 200.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Not in 1..4096.</exception>
     public int? IndexEfConstruction
     {

@@ -69,7 +69,7 @@ public sealed class IndexTests(ModelFixture fixture)
         SearchOptions search = context.Search;
         Assert.Equal(asked with { Layers = search.Layers, MinContext = search.MinContext }, search);
         using AnnContext defaults = fixture.CreateContext(512, new SearchOptions { Mode = SearchMode.Hnsw });
-        Assert.Equal((16, 100), (defaults.Search.IndexLinks, defaults.Search.IndexEfConstruction));
+        Assert.Equal((16, 200), (defaults.Search.IndexLinks, defaults.Search.IndexEfConstruction));
         UnsupportedModelException exception = Assert.Throws<UnsupportedModelException>(
             () => fixture.CreateContext(512, Small with { IndexMaxBytes = 5 }));
         Assert.Contains("search.index_max_bytes is 5, expected at least the ", exception.Message);

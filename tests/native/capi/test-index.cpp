@@ -110,7 +110,7 @@ TEST("parameters of the index are checked, and come back as resolved") {
     OK(ann_context_get_search(c.get(), &s, &e_));
     CHECK_EQ(s.mode, (int32_t) ANN_SEARCH_HNSW);
     CHECK_EQ(s.index_m, 16);
-    CHECK_EQ(s.index_ef_construction, 100);
+    CHECK_EQ(s.index_ef_construction, 200);
     CHECK(s.ef_search >= 32 && s.index_threads >= 1);
     CHECK_EQ(s.index_eager, 1);
     CHECK_EQ(s.index_in_state, 1);
