@@ -214,8 +214,8 @@ public sealed class OpenAiClientTests(ToolModelFixture fixture) : IAsyncLifetime
             {
                 await foreach (StreamingChatCompletionUpdate update in Chat().CompleteChatStreamingAsync(hello, endless, leave.Token))
                 {
-                    // the first event has the role only, and comes while the request may still wait
-                    if (update.ContentUpdate.Count > 0)
+                    // the first event has the role and no text, and comes while the request may still wait
+                    if (Text([update]).Length > 0)
                     {
                         begun.TrySetResult();
                     }
