@@ -16,7 +16,7 @@ namespace {
 
 // a folder of this process, empty
 fs::path folder() {
-    static const fs::path path = fs::temp_directory_path() / ("ann-calibration-" + std::to_string(getpid()));
+    static const fs::path path = temporary_directory("calibration");
     fs::remove_all(path);
     fs::create_directories(path);
     return path;

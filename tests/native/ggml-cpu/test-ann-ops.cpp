@@ -1,6 +1,6 @@
 // The CPU ops against double precision, over types, shapes, masks, ties, thread counts.
 
-#include "ops.h"
+#include "attn-case.h"
 
 #include <algorithm>
 #include <cmath>
@@ -219,93 +219,24 @@ TEST("top-k: long contexts, large k, wide vectors") {
 
 namespace {
 
-struct attn_case {
-    int64_t dk = 64, dv = 64, n_kv = 300, n_head = 6, n_head_kv = 2, n_tokens = 1, n_stream = 1, n_list = 50;
-    ggml_type type_k = GGML_TYPE_F16, type_v = GGML_TYPE_F16;
-    bool  dense = false, sinks = false;
-    float softcap = 0.0f;
-    int   n_threads = 2;
+struct threaded_attn_case : attn_case {
+    int n_threads = 2;
 };
 
-void check_attn(const attn_case & c, uint32_t seed) {
+void check_attn(const threaded_attn_case & c, uint32_t seed) {
     std::mt19937 rng(seed);
+    const attn_data data(c, rng);
     graph g;
-    auto * q = g.tensor(GGML_TYPE_F32, c.dk, c.n_tokens, c.n_head, c.n_stream);
-    // as in the cache: rows of a cell hold all heads; the op gets permuted views
-    auto * k_rows = g.tensor(c.type_k, c.dk, c.n_head_kv, c.n_kv, c.n_stream);
-    auto * v_rows = g.tensor(c.type_v, c.dv, c.n_head_kv, c.n_kv, c.n_stream);
-    auto * k = ggml_permute(g.ctx.get(), k_rows, 0, 2, 1, 3);
-    auto * v = ggml_permute(g.ctx.get(), v_rows, 0, 2, 1, 3);
-    auto * m = g.tensor(GGML_TYPE_F16, c.n_kv, c.n_tokens, 1, c.n_stream);
-    auto * list  = g.tensor(GGML_TYPE_I32, c.n_list, c.n_tokens, 1, c.n_stream);
-    auto * sinks = c.sinks ? g.tensor(GGML_TYPE_F32, c.n_head, 1) : nullptr;
-    const float scale = 1.0f/std::sqrt((float) c.dk);
-    auto * r = ggml_ann_attn(g.ctx.get(), q, k, v, c.dense ? nullptr : list, m, sinks, scale, c.softcap);
-
-    const auto qv = normal(ggml_nelements(q), rng, 2.0f);
-    const auto sv = normal(c.n_head, rng);
-    std::vector<float>   mv(ggml_nelements(m), -INFINITY);
-    std::vector<int32_t> lv(ggml_nelements(list), -1);
-    for (int64_t row = 0; row < c.n_tokens*c.n_stream; ++row) {
-        std::vector<int32_t> cells(c.n_kv);
-        for (int64_t j = 0; j < c.n_kv; ++j) {
-            cells[j] = (int32_t) j;
-        }
-        std::shuffle(cells.begin(), cells.end(), rng);
-        cells.resize(row == 0 ? c.n_list : rng() % (c.n_list + 1)); // also empty and short lists
-        std::sort(cells.begin(), cells.end());
-        std::copy(cells.begin(), cells.end(), lv.begin() + row*c.n_list);
-        for (int32_t j : cells) {
-            mv[row*c.n_kv + j] = 0.0f;
-        }
-    }
-    g.run(r, [&] {
-        set_floats(q, qv);
-        set_floats(k_rows, normal(ggml_nelements(k_rows), rng));
-        set_floats(v_rows, normal(ggml_nelements(v_rows), rng));
-        set_floats(m, mv);
-        ggml_backend_tensor_set(list, lv.data(), 0, ggml_nbytes(list));
-        if (sinks) {
-            set_floats(sinks, sv);
-        }
-    }, c.n_threads);
-
-    const auto kv = to_floats(k_rows), vv = to_floats(v_rows), got = to_floats(r);
-    double worst = 0.0;
-    for (int64_t s = 0; s < c.n_stream; ++s) {
-        for (int64_t t = 0; t < c.n_tokens; ++t) {
-            for (int64_t h = 0; h < c.n_head; ++h) {
-                const int64_t hk = h/(c.n_head/c.n_head_kv);
-                const int32_t * cells = lv.data() + (s*c.n_tokens + t)*c.n_list;
-                std::vector<double> acc(c.dv, 0.0);
-                double sum = c.sinks ? std::exp((double) sv[h]) : 0.0;
-                for (int64_t i = 0; i < c.n_list && cells[i] >= 0; ++i) {
-                    double x = 0.0;
-                    for (int64_t e = 0; e < c.dk; ++e) {
-                        x += (double) qv[((s*c.n_head + h)*c.n_tokens + t)*c.dk + e]*kv[((s*c.n_kv + cells[i])*c.n_head_kv + hk)*c.dk + e];
-                    }
-                    x *= scale;
-                    x = std::exp(c.softcap > 0.0f ? c.softcap*std::tanh(x/c.softcap) : x);
-                    sum += x;
-                    for (int64_t e = 0; e < c.dv; ++e) {
-                        acc[e] += x*vv[((s*c.n_kv + cells[i])*c.n_head_kv + hk)*c.dv + e];
-                    }
-                }
-                for (int64_t e = 0; e < c.dv; ++e) {
-                    const double expected = sum > 0.0 ? acc[e]/sum : 0.0;
-                    worst = std::max(worst, std::abs(expected - got[((s*c.n_tokens + t)*c.n_head + h)*c.dv + e]));
-                }
-            }
-        }
-    }
-    CHECK_LE(worst, 2e-5);
+    const attn_tensors t(c, g);
+    g.run(t.res, [&] { t.fill(data); }, c.n_threads);
+    CHECK_LE(worst_difference(reference_attn(c, data, to_floats(t.k_rows), to_floats(t.v_rows)), to_floats(t.res)), 2e-5);
 }
 
 } // namespace
 
 TEST("attention over candidates: K and V types") {
     for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
-        attn_case c;
+        threaded_attn_case c;
         c.type_k = c.type_v = type;
         check_attn(c, 1);
         c.dense = true;
@@ -319,7 +250,7 @@ TEST("attention: heads, dims, tokens, streams, threads, softcap, sinks; listed a
     for (bool dense : { false, true }) {
         for (int n_threads : { 1, 2, 5 }) {
             for (int64_t n_tokens : { 1, 3, 40 }) {
-                attn_case c;
+                threaded_attn_case c;
                 c.dense = dense;
                 c.n_threads = n_threads;
                 c.n_tokens = n_tokens;
@@ -348,7 +279,7 @@ TEST("random shapes: head sizes, groups, K from 1 to 4096, masks, streams, every
     auto pick = [&](std::initializer_list<int64_t> of) { return *(of.begin() + rng() % of.size()); };
     const ggml_type types[] = { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0, GGML_TYPE_Q5_1, GGML_TYPE_IQ4_NL };
     for (int i = 0; i < 60; ++i) {
-        attn_case c;
+        threaded_attn_case c;
         c.type_k    = types[rng() % 7];
         c.type_v    = types[rng() % 7];
         const bool quantised = ggml_is_quantized(c.type_k) || ggml_is_quantized(c.type_v);

@@ -9,15 +9,8 @@ using ops::set_floats;
 using ops::to_floats;
 using ops::to_ints;
 
-// tensors of one case, in a target's memory
-struct graph {
-    ggml_context_ptr ctx { ggml_init({ 1 << 20, nullptr, true }) };
-    ggml_backend_buffer_ptr buffer;
-
-    ggml_tensor * tensor(ggml_type type, int64_t a, int64_t b, int64_t c = 1, int64_t d = 1) {
-        return ggml_new_tensor_4d(ctx.get(), type, a, b, c, d);
-    }
-
+// runs in a target's memory
+struct graph : ops::graph {
     void run(target & where, ggml_tensor * op, const std::function<void()> & fill) {
         CHECK(where.supports(op));
         buffer.reset(ggml_backend_alloc_ctx_tensors(ctx.get(), where.memory()));

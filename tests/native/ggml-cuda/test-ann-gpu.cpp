@@ -183,7 +183,7 @@ TEST("attention over candidates and over all cells: cache types") {
         for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
             for (int64_t n_list : { 50, 200 }) {
                 attn_case c;
-                c.type = type;
+                c.type_k = c.type_v = type;
                 c.n_list = n_list;
                 check_attn(c, 1, where);
                 c.dense = true;
@@ -322,8 +322,8 @@ TEST("random shapes") {
         const ggml_type types[] = { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 };
         for (int i = 0; i < (slow ? 10 : 40); ++i) {
             attn_case c;
-            c.type      = types[rng() % 5];
-            c.dk        = ggml_is_quantized(c.type) ? pick({ 64, 96, 128, 256 }) : pick({ 64, 80, 96, 112, 128, 192, 256 });
+            c.type_k    = c.type_v = types[rng() % 5];
+            c.dk        = ggml_is_quantized(c.type_k) ? pick({ 64, 96, 128, 256 }) : pick({ 64, 80, 96, 112, 128, 192, 256 });
             c.dv        = rng() % 2 ? c.dk : pick({ 64, 128 });
             c.n_head_kv = pick({ 1, 2, 3, 8 });
             c.n_head    = c.n_head_kv*(1 + (int64_t) (rng() % 16));
