@@ -12,7 +12,6 @@ using json = nlohmann::ordered_json;
 
 namespace ann {
 
-
 namespace {
 
 struct progress_relay {
