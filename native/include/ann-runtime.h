@@ -443,7 +443,7 @@ typedef struct ann_index_calibration {
     double   exact_ns_per_cell; // growth of exact search
     int64_t  measured_at;    // seconds since 1970 (UTC)
     int32_t  from_file;      // 1: by an earlier process
-    int32_t  reserved_;
+    int32_t  is_kept;        // 1: in the file, for later ones
 } ann_index_calibration;
 
 ANN_API ann_status ann_index_calibrate(ann_index_calibration * calibration, ann_error * error);

@@ -21,7 +21,7 @@ internal unsafe struct AnnIndexCalibration
     public double ExactNsPerCell;
     public long MeasuredAt;
     public int FromFile;
-    public int Reserved;
+    public int IsKept;
 
     /// <summary>Sets the type of search keys by ggml's name.</summary>
     public void SetType(string name)

@@ -75,7 +75,7 @@ std::string describe() {
     STRUCT(ann_index_calibration)
         FIELD(struct_size) FIELD(n_embd_search) FIELD(n_threads) FIELD(top_k) FIELD(ef_search) FIELD(measure_again)
         FIELD(type_search) FIELD(min_context) FIELD(n_cells) FIELD(exact_ns) FIELD(hnsw_ns) FIELD(exact_ns_per_cell)
-        FIELD(measured_at) FIELD(from_file) FIELD(reserved_)
+        FIELD(measured_at) FIELD(from_file) FIELD(is_kept)
     END
     STRUCT(ann_context_stats)
         FIELD(struct_size) FIELD(n_layer) FIELD(n_decode) FIELD(n_tokens) FIELD(decode_ns) FIELD(search_ns) FIELD(attention_ns) FIELD(other_ns)

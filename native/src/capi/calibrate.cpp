@@ -195,14 +195,15 @@ ann_index_calibration calibrated(const ann_index_calibration & asked) {
         for (const calibration_record & r : calibrations_kept.load()) {
             if (r.machine == machine() && same(r.figures) && r.figures.n_cells == N_CELLS) {
                 res = r.figures;
-                res.from_file = 1;
+                res.from_file = res.is_kept = 1;
                 found = true;
             }
         }
     }
     if (!found) {
         measure(res);
-        if (!calibrations_kept.path().empty() && !calibrations_kept.store({ machine(), res })) {
+        res.is_kept = calibrations_kept.store({ machine(), res });
+        if (!res.is_kept && !calibrations_kept.path().empty()) {
             log_message(ANN_LOG_WARN, "the calibration of mode auto could not be kept in " + calibrations_kept.path() +
                 ": it is measured again by the next process");
         }

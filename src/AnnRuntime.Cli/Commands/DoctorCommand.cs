@@ -103,7 +103,7 @@ internal static class DoctorCommand
             Row(
                 "",
                 string.Create(CultureInfo.InvariantCulture, $"measured {index.MeasuredAt:yyyy-MM-dd HH:mm} UTC")
-                + (index.FromFile ? ", read from " : ", now; kept in ") + (report.CalibrationFile ?? "no file"));
+                + (index.FromFile ? ", read from " : ", now; kept in ") + (index.IsKept ? report.CalibrationFile : "no file"));
         }
 
         foreach (DoctorCheck check in report.Checks)

@@ -14,9 +14,10 @@ namespace AnnRuntime;
 /// <param name="IndexTime">Of a query by the index.</param>
 /// <param name="MeasuredAt">When it was measured.</param>
 /// <param name="FromFile">Whether an earlier process measured it (<see cref="File"/>).</param>
+/// <param name="IsKept">Whether it is in that file for later ones.</param>
 public sealed record IndexCalibration(
     int Dimensions, CacheType SearchKeyType, int Threads, int TopK, int EfSearch, int? MinContext, int MeasuredCells,
-    TimeSpan ExactTime, TimeSpan IndexTime, DateTimeOffset MeasuredAt, bool FromFile)
+    TimeSpan ExactTime, TimeSpan IndexTime, DateTimeOffset MeasuredAt, bool FromFile, bool IsKept)
 {
     /// <summary>
     /// The file that keeps measurements for later processes on this machine; null when they are not kept. Default: the
@@ -60,6 +61,6 @@ public sealed record IndexCalibration(
             native.NEmbdSearch, searchKeyType, native.NThreads, native.TopK, native.EfSearch,
             native.MinContext == int.MaxValue ? null : native.MinContext, native.NCells,
             LayerRetrieval.Duration((ulong)native.ExactNs), LayerRetrieval.Duration((ulong)native.HnswNs),
-            DateTimeOffset.FromUnixTimeSeconds(native.MeasuredAt), native.FromFile != 0);
+            DateTimeOffset.FromUnixTimeSeconds(native.MeasuredAt), native.FromFile != 0, native.IsKept != 0);
     }
 }

@@ -84,6 +84,7 @@ TEST("a calibration is read by the next process, and measured again when asked")
     begin(file);
     const auto second = calibrate();
     CHECK_EQ(second.from_file, 1);
+    CHECK(first.is_kept == 1 && second.is_kept == 1);
     CHECK(same_figures(first, second));
 
     const auto other = calibrate(24); // another question: its own record beside the first
@@ -142,7 +143,7 @@ TEST("calibrations can be kept nowhere, and a file that cannot be written is no 
     const fs::path file = folder() / "file";
     write(file, "text");
     begin(file / "calibration.json"); // below a file
-    CHECK_EQ(calibrate().from_file, 0);
+    CHECK(calibrate().from_file == 0 && calibrate().is_kept == 0);
     CHECK_EQ(calibrate().from_file, 0);
     CHECK(read(file) == "text");
     OK(ann_index_set_calibration_file("", &e_));
@@ -150,7 +151,7 @@ TEST("calibrations can be kept nowhere, and a file that cannot be written is no 
     size_t n = 1;
     OK(ann_index_calibration_file(path, sizeof(path), &n, &e_));
     CHECK(n == 0 && path[0] == 0);
-    CHECK_EQ(calibrate().from_file, 0);
+    CHECK(calibrate().from_file == 0 && calibrate().is_kept == 0);
     REFUSED(ANN_ERROR_INVALID_ARGUMENT, "path", ann_index_set_calibration_file("\xff", &e_));
     ann_index_calibration k = {};
     k.struct_size   = sizeof(k);
