@@ -4,13 +4,15 @@
 //   query    MUL_MAT(w, x), [ROPE]
 //
 // A run of keys (llama-ann-graph.cpp puts those of a dense graph's layers behind each other) is two launches. A key, a query,
-// the GGML_ANN_TOPK of that query and the GGML_ANN_ATTN of its cells are four instead of up to ten.
+// the GGML_ANN_TOPK of that query and the GGML_ANN_ATTN of its cells are four instead of up to ten, and the first three of
+// these run beside the projections of Q, K and V.
 
-#include "ann-fuse.cuh"
+#include "ann-topk.cuh"
 
 #include "ggml-ann.h"
 
 #include <cstring>
+#include <memory>
 #include <vector>
 
 namespace {
@@ -148,42 +150,161 @@ bool is_key(const ggml_cgraph * graph, int i, vector_nodes & v) {
     return find_vector(graph, i, v) && v.set_rows && is_closed(graph, v.nodes);
 }
 
-// the search of node i, with the attention that follows it if that can find its cells itself; the last node that is done
-int search(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, int i, ann_projected * projected) {
-    const int next = skip_views(graph, i + 1);
-    const bool finds = next < graph->n_nodes && ann_attn_finds(graph->nodes[i], graph->nodes[next]);
-    ann_topk(ctx, graph->nodes[i], projected, finds ? graph->nodes[next] : nullptr);
-    return finds ? next : i;
-}
-
 const ggml_tensor * root_of(const ggml_tensor * t) { return t->view_src ? t->view_src : t; }
 
-// the search that follows a key, if it reads a query projected from the same tokens and the cache that the key goes to
-int fuse_search(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, const vector_nodes & key) {
-    vector_nodes query;
+// the attention that can find the cells of the search of node i itself; 0: none
+int finding_attn(const ggml_cgraph * graph, int i) {
+    const int next = skip_views(graph, i + 1);
+    return next < graph->n_nodes && ann_attn_finds(graph->nodes[i], graph->nodes[next]) ? next : 0;
+}
+
+// A key, the query of the same tokens, and the search of that query in the cache that the key goes to.
+struct search_nodes {
+    vector_nodes key, query;
+    int topk = 0;
+    int attn = 0; // 0: the search ends with a list
+    int last() const { return attn ? attn : topk; }
+};
+
+bool find_search(const ggml_cgraph * graph, const vector_nodes & key, search_nodes & s) {
+    s.key = key;
+    vector_nodes & query = s.query;
     if (!find_vector(graph, skip_views(graph, key.last + 1), query) || query.set_rows || query.norm) {
-        return 0;
+        return false;
     }
-    const int i = skip_views(graph, query.last + 1);
-    ggml_tensor * topk = i < graph->n_nodes ? graph->nodes[i] : nullptr;
+    s.topk = skip_views(graph, query.last + 1);
+    const ggml_tensor * topk = s.topk < graph->n_nodes ? graph->nodes[s.topk] : nullptr;
     if (!topk || topk->op != GGML_OP_ANN || ggml_ann_get_kind(topk) != GGML_ANN_TOPK || topk->src[0] != query.result ||
             !ann_topk_is_few(topk) || query.mul_mat->src[0]->type != key.mul_mat->src[0]->type ||
             query.mul_mat->ne[0] != key.mul_mat->ne[0] || query.mul_mat->ne[1] != key.mul_mat->ne[1] ||
             topk->ne[1]*topk->ne[3] != query.mul_mat->ne[1] || topk->src[1]->type != key.set_rows->type ||
             topk->src[1]->nb[1] != key.set_rows->nb[1] || root_of(topk->src[1]) != root_of(key.set_rows)) {
-        return 0;
+        return false;
     }
-    query.nodes.push_back(i);
-    if (!is_closed(graph, query.nodes)) {
-        return 0;
-    }
+    query.nodes.push_back(s.topk);
+    s.attn = finding_attn(graph, s.topk);
+    return is_closed(graph, query.nodes);
+}
+
+std::unique_ptr<ann_search> enqueue(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, const search_nodes & s) {
     ann_projected p = {};
-    p.type             = query.mul_mat->src[0]->type;
-    p.project.part[0]  = part_of(query);
-    p.project.part[1]  = part_of(key);
-    p.project.n_tokens = (int) query.mul_mat->ne[1];
-    p.store            = store_of(key);
-    return search(ctx, graph, i, &p);
+    p.type             = s.query.mul_mat->src[0]->type;
+    p.project.part[0]  = part_of(s.query);
+    p.project.part[1]  = part_of(s.key);
+    p.project.n_tokens = (int) s.query.mul_mat->ne[1];
+    p.store            = store_of(s.key);
+    return std::make_unique<ann_search>(ctx, graph->nodes[s.topk], &p, s.attn == 0);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// A search needs the hidden state only, which the model's own projections read, too: it begins with the first of these, on a
+// stream of its own, and the context's stream waits for it where its nodes are. Between the two lie the projections, norms,
+// rotations and stores of Q, K and V. What the search reads stays as it is until then: in the graph its nodes come last of the
+// two, so their inputs' memory is not given away before them; and it is enqueued behind all that came before.
+
+constexpr int SEARCH_STREAM = GGML_CUDA_MAX_STREAMS - 1; // upstream's own branches count from 1
+constexpr int N_AHEAD       = 48; // nodes between the first projection and the search key's; some 30 in Qwen3
+
+struct begun_search {
+    const ggml_tensor *         topk;
+    std::unique_ptr<ann_search> search;
+    cudaEvent_t                 done;
+};
+
+thread_local std::unique_ptr<begun_search> begun; // a graph is enqueued by one thread, and no search begins before the last is taken
+
+// its kernels get multiprocessors before those of the others
+cudaStream_t search_stream(ggml_backend_cuda_context & ctx) {
+#if !defined(ANN_EMULATED) && !defined(GGML_USE_HIP) && !defined(GGML_USE_MUSA)
+    cudaStream_t & stream = ctx.streams[ctx.device][SEARCH_STREAM]; // the context destroys it
+    if (!stream) {
+        int least, most;
+        CUDA_CHECK(cudaDeviceGetStreamPriorityRange(&least, &most));
+        CUDA_CHECK(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, most));
+    }
+#endif
+    return ctx.stream(ctx.device, SEARCH_STREAM);
+}
+
+cudaEvent_t record(cudaStream_t stream) {
+    cudaEvent_t event;
+    CUDA_CHECK(cudaEventCreateWithFlags(&event, cudaEventDisableTiming));
+    CUDA_CHECK(cudaEventRecord(event, stream));
+    return event;
+}
+
+void wait_for(cudaStream_t stream, cudaEvent_t event) {
+    CUDA_CHECK(cudaStreamWaitEvent(stream, event, 0));
+    CUDA_CHECK(cudaEventDestroy(event)); // it lives on where it is still waited for, and in a captured graph
+}
+
+bool is_leaf(const ggml_tensor * t) { return !t || root_of(t)->op == GGML_OP_NONE; }
+
+// node i is the first to read a hidden state: begins the search of that state, if one follows
+void begin_search(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, int i) {
+    const ggml_tensor * x = graph->nodes[i]->src[1];
+    if (begun || ctx.curr_stream_no != 0) {
+        return;
+    }
+    int first = i + 1;
+    while (first < graph->n_nodes && first <= i + N_AHEAD && !(graph->nodes[first]->src[1] == x && is_projection(graph->nodes[first]))) {
+        ++first;
+    }
+    vector_nodes key;
+    search_nodes s;
+    if (first > i + N_AHEAD || !is_key(graph, first, key) || !find_search(graph, key, s) || s.query.mul_mat->src[1] != x) {
+        return;
+    }
+    const ggml_tensor * topk = graph->nodes[s.topk];
+    if (!is_leaf(topk->src[2]) || !is_leaf(topk->src[3]) || !is_leaf(s.key.set_rows->src[1]) ||
+            (s.key.rope && !is_leaf(s.key.rope->src[1])) || (s.query.rope && !is_leaf(s.query.rope->src[1]))) {
+        return; // computed by nodes that may come after i
+    }
+    const cudaStream_t stream = search_stream(ctx);
+    wait_for(stream, record(ctx.stream()));
+    ctx.curr_stream_no = SEARCH_STREAM;
+    auto search = enqueue(ctx, graph, s);
+    ctx.curr_stream_no = 0;
+    begun = std::make_unique<begun_search>(begun_search { topk, std::move(search), record(stream) });
+}
+
+bool may_read_ahead(const ggml_backend_cuda_context & ctx, const ggml_tensor * w) {
+#if defined(ANN_EMULATED)
+    GGML_UNUSED(ctx);
+    return ggml_is_contiguous(w);
+#else
+    return ggml_is_contiguous(w) && w->buffer && ggml_backend_buffer_get_type(w->buffer) == ggml_backend_cuda_buffer_type(ctx.device);
+#endif
+}
+
+// What the nodes after attention will read of weights first, for ann_attn.
+ann_ahead weights_after(const ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, int i) {
+    ann_ahead res = {};
+    for (int n = 0; n < N_WEIGHTS && i + 1 < graph->n_nodes; ++i) { // few, and near: every layer has some
+        const ggml_tensor * t = graph->nodes[i + 1];
+        if (t->op == GGML_OP_MUL_MAT && is_leaf(t->src[0]) && may_read_ahead(ctx, t->src[0])) {
+            res.data[n]    = (const char *) t->src[0]->data;
+            res.n_bytes[n] = (int64_t) ggml_nbytes(t->src[0]);
+            ++n;
+        }
+    }
+    return res;
+}
+
+// enqueued at its own place, or taken if it has begun before; the last node that is done
+int search_and_attend(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, const search_nodes & s) {
+    std::unique_ptr<ann_search> search;
+    if (begun && begun->topk == graph->nodes[s.topk]) {
+        wait_for(ctx.stream(), begun->done);
+        search = std::move(begun->search);
+        begun.reset();
+    } else {
+        search = enqueue(ctx, graph, s);
+    }
+    if (s.attn) {
+        ann_attn(ctx, graph->nodes[s.attn], &search->found(), weights_after(ctx, graph, s.attn));
+    }
+    return s.last();
 }
 
 } // namespace
@@ -192,15 +313,24 @@ int ggml_cuda_ann_fuse(ggml_backend_cuda_context & ctx, const ggml_cgraph * grap
     constexpr int64_t MAX_TOKENS = 16;
     const ggml_tensor * node = graph->nodes[i];
     if (node->op == GGML_OP_ANN && ggml_ann_get_kind(node) == GGML_ANN_TOPK) {
-        const int next = skip_views(graph, i + 1);
-        return next < graph->n_nodes && ann_attn_finds(node, graph->nodes[next]) ? search(ctx, graph, i, nullptr) - i : 0;
+        const int attn = finding_attn(graph, i);
+        if (attn) {
+            const ann_search search(ctx, node, nullptr, false);
+            ann_attn(ctx, graph->nodes[attn], &search.found(), weights_after(ctx, graph, attn));
+        }
+        return attn ? attn - i : 0;
     }
-    vector_nodes key;
-    if (node->op != GGML_OP_MUL_MAT || node->ne[1] > MAX_TOKENS || !is_key(graph, i, key)) {
+    if (node->op != GGML_OP_MUL_MAT || node->ne[1] > MAX_TOKENS) {
         return 0;
     }
-    if (const int last = fuse_search(ctx, graph, key)) {
-        return last - i;
+    vector_nodes key;
+    if (!is_key(graph, i, key)) {
+        begin_search(ctx, graph, i);
+        return 0;
+    }
+    search_nodes s;
+    if (find_search(graph, key, s)) {
+        return search_and_attend(ctx, graph, s) - i;
     }
     project_args<N_LAYERS> project = {};
     stores_args            stores  = {};

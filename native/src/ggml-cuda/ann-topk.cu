@@ -128,17 +128,13 @@ bool ggml_cuda_ann_topk_supported(const ggml_tensor * op) {
 
 bool ann_topk_is_few(const ggml_tensor * op) { return op->ne[1]*op->ne[3] <= N_FEW; }
 
-void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_topk(ctx, dst, nullptr, nullptr); }
+namespace {
 
-void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected * projected, ggml_tensor * attn) {
+topk_args args_of(const ggml_tensor * dst) {
     const ggml_tensor * q      = dst->src[0];
     const ggml_tensor * k      = dst->src[1];
     const ggml_tensor * mask   = dst->src[2];
     const ggml_tensor * always = dst->src[3];
-
-    const int n_tokens = (int) q->ne[1];
-    const int n_stream = (int) q->ne[3];
-    const int nsm      = ggml_cuda_info().devices[ctx.device].nsm;
 
     topk_args a = {};
     a.q        = (const char *) q->data;
@@ -157,17 +153,23 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
     a.mask_is  = mask->type == GGML_TYPE_F32 ? mask_kind::f32 : mask->type == GGML_TYPE_F16 ? mask_kind::f16 : mask_kind::ranges;
     a.d        = (int) k->ne[0];
     a.n_kv     = (int) k->ne[1];
-    a.n_tokens = n_tokens;
+    a.n_tokens = (int) q->ne[1];
     a.n_top_k  = (int) dst->ne[0];
     a.n_always = always ? (int) always->ne[0] : 0;
     a.n_stride = round_up(a.n_kv, 4);
+    return a;
+}
 
-    const bool few = ann_topk_is_few(dst);
-    GGML_ASSERT(few || (!projected && !attn));
+scores_choice choose(ggml_backend_cuda_context & ctx, const ggml_tensor * dst, const topk_args & a, bool few) {
     const bool mma = has_mma(ctx.device);
-    const scores_choice scores = a.mask_is == mask_kind::ranges ? choose<true>(k, mma, few) : choose<false>(k, mma, few);
+    return a.mask_is == mask_kind::ranges ? choose<true>(dst->src[1], mma, few) : choose<false>(dst->src[1], mma, few);
+}
 
-    a.n_step = few ? 0 : sample_step(scores, a.n_kv, a.n_top_k - a.n_always);
+void select_of_many(ggml_backend_cuda_context & ctx, const ggml_tensor * dst) {
+    topk_args a = args_of(dst);
+    const int n_stream = (int) dst->ne[3];
+    const scores_choice scores = choose(ctx, dst, a, false);
+    a.n_step = sample_step(scores, a.n_kv, a.n_top_k - a.n_always);
     if (a.n_step > 0) {
         select_by_sample(ctx, a, scores, n_stream);
         return;
@@ -175,59 +177,74 @@ void ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst, ann_projected 
 
     // rows of a group: at least one block's queries
     const int64_t fit = N_GROUP_KEYS/a.n_stride/scores.n_queries*scores.n_queries;
-    const int n_t  = few ? n_tokens : (int) std::min<int64_t>(n_tokens, std::max<int64_t>(fit, scores.n_queries));
-    const int n_s  = few ? n_stream : 1;
-    const int rows = n_t*n_s;
+    const int n_t = (int) std::min<int64_t>(a.n_tokens, std::max<int64_t>(fit, scores.n_queries));
 
-    ggml_cuda_pool_alloc<uint32_t>           keys(ctx.pool(), rows*a.n_stride);
-    ggml_cuda_pool_alloc<uint32_t>           bins(ctx.pool(), few ? (size_t) rows*N_BINS : 1);
-    ggml_cuda_pool_alloc<int32_t>            sure(ctx.pool(), (size_t) rows*a.n_top_k);
-    ggml_cuda_pool_alloc<unsigned long long> cand(ctx.pool(), (size_t) rows*N_CAND);
-    ggml_cuda_pool_alloc<uint32_t>           counters(ctx.pool(), (size_t) rows*N_COUNTERS);
+    ggml_cuda_pool_alloc<uint32_t>           keys(ctx.pool(), n_t*a.n_stride);
+    ggml_cuda_pool_alloc<int32_t>            sure(ctx.pool(), (size_t) n_t*a.n_top_k);
+    ggml_cuda_pool_alloc<unsigned long long> cand(ctx.pool(), (size_t) n_t*N_CAND);
+    ggml_cuda_pool_alloc<uint32_t>           counters(ctx.pool(), (size_t) n_t*N_COUNTERS);
     a.keys     = keys.get();
     a.sure     = sure.get();
     a.cand     = cand.get();
     a.counters = counters.get();
-    ggml_cuda_pool_alloc<float>              vectors(ctx.pool(), projected ? (size_t) 2*rows*a.d : 1); // queries, then keys
-    if (few) {
-        a.bins = bins.get();
+
+    for (a.s0 = 0; a.s0 < n_stream; ++a.s0) {
+        for (a.t0 = 0; a.t0 < a.n_tokens; a.t0 += n_t) {
+            constexpr int N = 1024;
+            a.n_t = std::min(n_t, a.n_tokens - a.t0);
+            launch_scores(ctx, scores.kernel, a, scores.n_queries, a.n_kv, 1);
+            ann_launch(select_best<false, true, N>, dim3(1, a.n_t), dim3(N), ctx.stream(), a);
+        }
     }
+}
+
+} // namespace
+
+void ggml_cuda_ann_topk(ggml_backend_cuda_context & ctx, ggml_tensor * dst) {
+    if (ann_topk_is_few(dst)) {
+        ann_search search(ctx, dst, nullptr, true);
+    } else {
+        select_of_many(ctx, dst);
+    }
+}
+
+ann_search::ann_search(ggml_backend_cuda_context & ctx, const ggml_tensor * dst, ann_projected * projected, bool finish) :
+    a(args_of(dst)),
+    rows((size_t) dst->ne[1]*dst->ne[3]),
+    keys(ctx.pool(), rows*a.n_stride),
+    bins(ctx.pool(), rows*N_BINS),
+    sure(ctx.pool(), rows*a.n_top_k),
+    cand(ctx.pool(), rows*N_CAND),
+    counters(ctx.pool(), rows*N_COUNTERS),
+    vectors(ctx.pool(), projected ? 2*rows*a.d : 1) {
+    GGML_ASSERT(ann_topk_is_few(dst));
+    a.keys     = keys.get();
+    a.bins     = bins.get();
+    a.sure     = sure.get();
+    a.cand     = cand.get();
+    a.counters = counters.get();
+    a.n_t      = a.n_tokens;
     if (projected) {
         project_args<2> & p = projected->project;
         p.part[0].dst = vectors.get();
-        p.part[1].dst = vectors.get() + (size_t) rows*a.d;
+        p.part[1].dst = vectors.get() + rows*a.d;
         p.zero   = a.bins;
-        p.n_zero = rows*N_BINS;
+        p.n_zero = (int) rows*N_BINS;
         ann_project(ctx, projected->type, p, 2);
         a.q    = (const char *) vectors.get();
         a.nbq1 = a.d*sizeof(float);
-        a.nbq3 = n_tokens*a.nbq1;
+        a.nbq3 = a.n_tokens*a.nbq1;
         a.store = projected->store;
         a.store.raw = p.part[1].dst;
-    } else if (few) {
+    } else {
         ann_launch(zero_bins, dim3(rows*N_BINS/N_SCORES), dim3(N_SCORES), ctx.stream(), a.bins); // overlaps, a memset would not
     }
 
-    for (int s = 0; s < n_stream; s += n_s) {
-        for (int t = 0; t < n_tokens; t += n_t) {
-            a.s0  = s;
-            a.t0  = t;
-            a.n_t = std::min(n_t, n_tokens - t);
+    const scores_choice scores = choose(ctx, dst, a, true);
+    launch_scores(ctx, scores.kernel, a, scores.n_queries, a.n_kv, (int) dst->ne[3]);
 
-            launch_scores(ctx, scores.kernel, a, scores.n_queries, a.n_kv, n_s);
-
-            const int n_rows  = a.n_t*n_s;
-            if (few) {
-                constexpr int N = 512; // a part is 4 keys a thread where there are multiprocessors for that
-                const int n_parts = std::max(1, std::min(a.n_kv/(4*N), nsm/n_rows));
-                ann_launch(attn ? select_best<true, false, N> : select_best<true, true, N>, dim3(n_parts, n_rows), dim3(N), ctx.stream(), a);
-                if (attn) {
-                    ann_attn(ctx, attn, &a);
-                }
-            } else {
-                constexpr int N = 1024;
-                ann_launch(select_best<false, true, N>, dim3(1, n_rows), dim3(N), ctx.stream(), a);
-            }
-        }
-    }
+    constexpr int N = 512; // a part is 4 keys a thread where there are multiprocessors for that
+    const int nsm     = ggml_cuda_info().devices[ctx.device].nsm;
+    const int n_parts = std::max(1, std::min(a.n_kv/(4*N), nsm/(int) rows));
+    ann_launch(finish ? select_best<true, true, N> : select_best<true, false, N>, dim3(n_parts, rows), dim3(N), ctx.stream(), a);
 }

@@ -1,8 +1,7 @@
 // What the kernels of GGML_ANN_TOPK share: sizes, and the arguments of a launch.
 #pragma once
 
-#include "ann-cuda.cuh"
-#include "ann-project.cuh"
+#include "ann-fuse.cuh"
 
 enum class mask_kind { f16, f32, ranges };
 
@@ -59,3 +58,22 @@ constexpr int64_t N_GROUP_KEYS = 16 << 20; // 64 MiB: at 131072 cells a block of
 enum { SURE, CANDIDATES, FINISHED, LAST_BIN, N_COUNTERS };
 
 } // namespace
+
+// A search of few queries, enqueued when it is made; what it has of the context's pool it holds until it is destroyed.
+class ann_search {
+public:
+    // projected: null, the queries are there. finish: the list of cells is wanted; else `found` is for ann_attn, which makes it.
+    ann_search(ggml_backend_cuda_context & ctx, const ggml_tensor * topk, ann_projected * projected, bool finish);
+
+    const topk_args & found() const { return a; }
+
+private:
+    topk_args a;
+    size_t    rows;
+
+    ggml_cuda_pool_alloc<uint32_t>           keys, bins;
+    ggml_cuda_pool_alloc<int32_t>            sure;
+    ggml_cuda_pool_alloc<unsigned long long> cand;
+    ggml_cuda_pool_alloc<uint32_t>           counters;
+    ggml_cuda_pool_alloc<float>              vectors; // queries, then keys
+};

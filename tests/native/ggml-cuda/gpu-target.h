@@ -25,6 +25,9 @@ public:
 
     // all nodes in their order; returns how many of them were not computed one by one (-1: not known)
     virtual int compute_graph(ggml_cgraph * graph) = 0;
+
+    // kernels so far that were enqueued beside the nodes of a graph (-1: not known)
+    virtual int n_beside() const { return -1; }
 };
 
 // any backend of ggml

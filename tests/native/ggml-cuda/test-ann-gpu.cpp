@@ -273,6 +273,32 @@ TEST("a layer as one: search vectors, search, attention that finds its cells") {
     });
 }
 
+TEST("a search that begins with the first projection of its hidden state, beside what lies between") {
+    on_all([](target & where) {
+        uint32_t seed = 200;
+        for (bool attend : { false, true }) {
+            for (bool masked : { false, true }) {
+                for (int32_t n_top_k : { 40, 600 }) {
+                    for (int64_t n_tokens : { 1, 4 }) {
+                        vectors_case c;
+                        c.beside   = true;
+                        c.masked   = masked;
+                        c.attend   = attend;
+                        c.n_top_k  = n_top_k;
+                        c.n_tokens = n_tokens;
+                        c.n_stream = n_tokens == 4 ? 2 : 1;
+                        c.n_kv     = 700;
+                        c.n_always = 8;
+                        c.n_rot    = 64;
+                        c.n_layers = 3;
+                        check_vectors(c, ++seed, where);
+                    }
+                }
+            }
+        }
+    });
+}
+
 TEST("search keys of many layers at once") {
     on_first([](target & where) {
         for (int32_t n_layers : { 1, 5, 40 }) {

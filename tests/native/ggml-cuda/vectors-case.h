@@ -10,11 +10,14 @@ struct vectors_case {
     int32_t   n_rot = 0, n_top_k = 20, n_always = 0, n_layers = 1;
     ggml_type type_w = GGML_TYPE_F16, type = GGML_TYPE_F16, type_kv = GGML_TYPE_F16;
     bool      norm = true, search = true, attend = false;
+    bool      beside = false; // another projection of the same hidden state before: the search begins with it
+    bool      masked = false; // visibility is computed by a node, after that projection: the search cannot
     int64_t   n_head = 6, n_head_kv = 2, d_head = 64;
 };
 
 struct vectors_layer {
     ggml_tensor *x, *w_k, *w_q, *cache, *topk, *q, *k, *v, *attn;
+    ggml_tensor *w, *y, *w_out, *out; // beside: projections before the search and after attention
 };
 
 // The nodes of a model's graph: the key of each token into its cell, then the search that may find it.
@@ -40,8 +43,20 @@ struct vectors_graph {
             l.cache = g.tensor(c.type, c.d, c.n_kv, c.n_stream);
             ggml_set_name(l.w_k, "blk.0.indexer.attn_k.weight");
             ggml_set_name(l.w_q, "blk.0.indexer.proj.weight");
+            ggml_tensor * x = l.x;
+            ggml_tensor * mask = ranges;
+            if (c.beside) { // as a model's own query, from a hidden state that is a node
+                x   = ggml_scale(ctx, l.x, 1.0f);
+                l.w = g.tensor(GGML_TYPE_F32, c.n_in, 32);
+                l.y = ggml_mul_mat(ctx, l.w, x);
+                ggml_build_forward_expand(gf, l.y);
+                if (c.masked) {
+                    mask = ggml_ann_mask(ctx, ranges, GGML_TYPE_F16, c.n_kv);
+                    ggml_build_forward_expand(gf, mask);
+                }
+            }
             auto projected = [&](ggml_tensor * w) {
-                ggml_tensor * y = ggml_reshape_3d(ctx, ggml_mul_mat(ctx, w, l.x), c.d, 1, n);
+                ggml_tensor * y = ggml_reshape_3d(ctx, ggml_mul_mat(ctx, w, x), c.d, 1, n);
                 return c.n_rot > 0 ? ggml_rope_ext(ctx, y, pos, nullptr, c.n_rot, GGML_ROPE_TYPE_NEOX, 0, 1e4f, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f) : y;
             };
             ggml_tensor * k = projected(l.w_k);
@@ -51,7 +66,7 @@ struct vectors_graph {
             if (c.search) {
                 ggml_tensor * q = ggml_reshape_4d(ctx, projected(l.w_q), c.d, c.n_tokens, 1, c.n_stream);
                 ggml_tensor * keys = ggml_view_4d(ctx, l.cache, c.d, 1, c.n_kv, c.n_stream, l.cache->nb[1], l.cache->nb[1], l.cache->nb[2], 0);
-                l.topk = ggml_ann_topk(ctx, q, ggml_permute(ctx, keys, 0, 2, 1, 3), ranges, always, c.n_top_k);
+                l.topk = ggml_ann_topk(ctx, q, ggml_permute(ctx, keys, 0, 2, 1, 3), mask, always, c.n_top_k);
                 ggml_build_forward_expand(gf, l.topk);
             }
             if (c.attend) {
@@ -61,6 +76,11 @@ struct vectors_graph {
                 l.attn = ggml_ann_attn(ctx, l.q, ggml_permute(ctx, l.k, 0, 2, 1, 3), ggml_permute(ctx, l.v, 0, 2, 1, 3), l.topk, nullptr,
                     nullptr, 1.0f/std::sqrt((float) c.d_head), 0.0f);
                 ggml_build_forward_expand(gf, l.attn);
+            }
+            if (c.attend && c.beside) {
+                l.w_out = g.tensor(GGML_TYPE_F16, c.d_head*c.n_head, 32);
+                l.out   = ggml_mul_mat(ctx, l.w_out, ggml_reshape_2d(ctx, l.attn, c.d_head*c.n_head, n));
+                ggml_build_forward_expand(gf, l.out);
             }
             layers.push_back(l);
         }
@@ -133,6 +153,12 @@ inline void check_vectors(const vectors_case & c, uint32_t seed, target & where)
         set_floats(l.w_q, normal(c.n_in*c.d, rng, 0.1f));
         set_floats(l.cache, normal(c.d*c.n_kv*c.n_stream, rng, 0.125f));
         before.push_back(to_floats(l.cache));
+        if (c.beside) {
+            set_floats(l.w, normal(c.n_in*32, rng, 0.1f));
+        }
+        if (l.w_out) {
+            set_floats(l.w_out, normal(c.d_head*c.n_head*32, rng, 0.1f));
+        }
         if (c.attend) {
             q_head.push_back(normal(c.d_head*c.n_head*n, rng, 2.0f));
             set_floats(l.q, q_head.back());
@@ -140,10 +166,13 @@ inline void check_vectors(const vectors_case & c, uint32_t seed, target & where)
             set_floats(l.v, normal(c.d_head*c.n_head_kv*c.n_kv*c.n_stream, rng));
         }
     }
+    const int n_beside = where.n_beside();
     const int fused = where.compute_graph(v.gf);
+    CHECK(n_beside == -1 || (where.n_beside() > n_beside) == (c.beside && !c.masked && c.search));
     // all but the first node of a layer, and views that lie before it or between the last step and one that is not part of it
     const bool whole = !c.attend || c.n_top_k <= 512;
-    CHECK(fused == -1 || fused >= ggml_graph_n_nodes(v.gf) - c.n_layers*(whole ? 4 : 9));
+    const int n_others = (c.beside ? 2 : 0) + (c.masked ? 1 : 0) + (c.beside && c.attend ? 2 : 0);
+    CHECK(fused == -1 || fused >= ggml_graph_n_nodes(v.gf) - c.n_layers*((whole ? 4 : 9) + n_others));
 
     for (size_t il = 0; il < v.layers.size(); ++il) {
         const auto & l = v.layers[il];

@@ -136,9 +136,29 @@ inline void ann_mma(float (&c)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t
 // ---------------------------------------------------------------------------------------------------------------------
 // the backend's context
 
-using cudaStream_t = void *;
 #define CUDA_CHECK(x) x
-inline void cudaMemsetAsync(void * p, int value, size_t n, cudaStream_t) { std::memset(p, value, n); }
+#define GGML_CUDA_MAX_STREAMS 8
+
+// What is enqueued on another stream than the first runs when the first waits for it: as late as it may.
+using cudaStream_t = int;
+struct emulated_event { cudaStream_t stream; };
+using cudaEvent_t = emulated_event *;
+constexpr unsigned cudaEventDisableTiming = 2;
+namespace emulator {
+inline std::vector<std::function<void()>> enqueued;
+inline int n_enqueued = 0; // ever
+} // namespace emulator
+inline void cudaEventCreateWithFlags(cudaEvent_t * event, unsigned) { *event = new emulated_event(); }
+inline void cudaEventDestroy(cudaEvent_t event) { delete event; }
+inline void cudaEventRecord(cudaEvent_t event, cudaStream_t stream) { event->stream = stream; }
+inline void cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    if (stream == 0 && event->stream != 0) {
+        for (const auto & kernel : emulator::enqueued) {
+            kernel();
+        }
+        emulator::enqueued.clear();
+    }
+}
 
 struct emulated_device {
     int cc  = 900;
@@ -182,14 +202,23 @@ template <typename T> struct ggml_cuda_pool_alloc {
 };
 
 struct ggml_backend_cuda_context {
-    int device = 0;
-    ggml_cuda_pool memory;
+    int device         = 0;
+    int curr_stream_no = 0;
+    ggml_cuda_pool memory[GGML_CUDA_MAX_STREAMS];
 
-    ggml_cuda_pool & pool() { return memory; }
-    cudaStream_t stream() { return nullptr; }
+    ggml_cuda_pool & pool() { return memory[curr_stream_no]; }
+    cudaStream_t stream(int, int n) { return n; }
+    cudaStream_t stream() { return curr_stream_no; }
 };
 
+inline int64_t ann_l2_bytes(int) { return 1 << 20; }
+
 template <typename... P, typename... A>
-void ann_launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t, A... args) {
-    emulator::launch(grid, block, [&] { kernel(args...); });
+void ann_launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A... args) {
+    if (stream == 0) {
+        emulator::launch(grid, block, [&] { kernel(args...); });
+        return;
+    }
+    ++emulator::n_enqueued;
+    emulator::enqueued.push_back([=] { emulator::launch(grid, block, [&] { kernel(args...); }); });
 }

@@ -37,8 +37,11 @@ public:
                 ggml_backend_graph_compute(ops::cpu(), &one);
             }
         }
+        CHECK(emulator::enqueued.empty());
         return fused;
     }
+
+    int n_beside() const override { return emulator::n_enqueued; }
 
 private:
     int cc, n_sm;
