@@ -4,7 +4,6 @@
 // of them, and goes through its cells in chunks: logits, running softmax, weighted sum. Long lists are split over blocks,
 // whose running softmaxes a second kernel merges. Without candidates the cells are all of the cache and the mask decides.
 // A search of few queries that comes just before leaves its last step to this: every block finds the list for itself.
-// It then takes a few multiprocessors for longer than reading the cells would; the others read ahead what comes next.
 
 #include "ann-topk-finish.cuh"
 
@@ -35,22 +34,8 @@ struct attn_args {
     int     dk, dv, n_tokens, n_head, n_group, n_head_blocks;
     int     n_cells;     // of a list
     int     n_per_split; // of these, in one block
-    int     n_blocks;    // of gridDim.x that attend; what lies beyond reads ahead
     float   scale, softcap;
-    ann_ahead ahead;
 };
-
-// Blocks n_blocks and up of the first row bring weights into the L2 cache. Weights depend on nothing that still runs.
-static __device__ void read_ahead(const attn_args & a) {
-    constexpr int64_t LINE = 128;
-    const int64_t first = (int64_t) (blockIdx.x - a.n_blocks)*N_THREADS + threadIdx.x;
-    const int64_t step  = (int64_t) (gridDim.x - a.n_blocks)*N_THREADS;
-    for (int n = 0; n < N_WEIGHTS && blockIdx.y == 0 && blockIdx.z == 0; ++n) {
-        for (int64_t i = first*LINE; i < a.ahead.n_bytes[n]; i += step*LINE) {
-            ann_prefetch(a.ahead.data[n] + i);
-        }
-    }
-}
 
 static __device__ __forceinline__ float logit_of(const attn_args & a, float x) {
     x *= a.scale;
@@ -100,11 +85,6 @@ static __global__ void __launch_bounds__(N_THREADS) attend(const attn_args a, co
     __shared__ finish_memory<N_THREADS, FIND ? N_LIST : 4> finish;
     __shared__ int32_t list[FIND ? N_LIST : 1];
 
-    if (FIND && (int) blockIdx.x >= a.n_blocks) {
-        read_ahead(a);
-        ann_begin();
-        return;
-    }
     const int lane = threadIdx.x % ANN_LANES;
     const int warp = threadIdx.x / ANN_LANES;
     const int t    = blockIdx.y % a.n_tokens;
@@ -389,9 +369,9 @@ bool ann_attn_finds(const ggml_tensor * topk, const ggml_tensor * attn) {
         topk->ne[0] <= N_LIST && ggml_cuda_ann_attn_supported(attn);
 }
 
-void ggml_cuda_ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_attn(ctx, dst, nullptr, {}); }
+void ggml_cuda_ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst) { ann_attn(ctx, dst, nullptr); }
 
-void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_args * found, const ann_ahead & ahead) {
+void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_args * found) {
     const ggml_tensor * q     = dst->src[0];
     const ggml_tensor * k     = dst->src[1];
     const ggml_tensor * v     = dst->src[2];
@@ -435,27 +415,18 @@ void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_arg
     a.n_head_blocks = (a.n_group + choice.n_heads - 1)/choice.n_heads;
 
     // splits until the chip is busy, of at least a chunk
-    const int nsm      = ggml_cuda_info().devices[ctx.device].nsm;
     const int n_rows   = (int) (q->ne[1]*q->ne[3]);
+    const int n_blocks = (int) k->ne[2]*a.n_head_blocks*n_rows;
     const int n_chunks = (a.n_cells + N_CHUNK - 1)/N_CHUNK;
-    a.n_blocks = (int) k->ne[2]*a.n_head_blocks;
-    const int n_wanted = std::max(1, 2*nsm/(a.n_blocks*n_rows));
+    const int n_wanted = std::max(1, 2*ggml_cuda_info().devices[ctx.device].nsm/n_blocks);
     a.n_per_split = std::max(1, (n_chunks + n_wanted - 1)/n_wanted)*N_CHUNK;
     const int n_split = std::max(1, (a.n_cells + a.n_per_split - 1)/a.n_per_split);
-
-    a.ahead = ahead;
-    int64_t left = ann_l2_bytes(ctx.device)/2; // what is there should stay there until it is used
-    for (int64_t & n : a.ahead.n_bytes) {
-        n = std::min(n, left);
-        left -= n;
-    }
-    const int n_idle = found && a.ahead.n_bytes[0] > 0 ? std::max(0, nsm - a.n_blocks*n_rows*n_split) : 0;
 
     ggml_cuda_pool_alloc<float> partial(ctx.pool());
     if (n_split > 1) {
         a.partial = partial.alloc((size_t) n_rows*a.n_head*n_split*(2 + a.dv));
     }
-    ann_launch(choice.kernel, dim3(a.n_blocks + n_idle, n_rows, n_split), dim3(N_THREADS), ctx.stream(), a,
+    ann_launch(choice.kernel, dim3(k->ne[2]*a.n_head_blocks, n_rows, n_split), dim3(N_THREADS), ctx.stream(), a,
         found ? *found : topk_args {});
     if (n_split > 1) {
         ann_launch(merge_splits, dim3(a.n_head, n_rows), dim3(256), ctx.stream(), a, n_split);

@@ -15,17 +15,6 @@ template <typename... P, typename... A>
 void ann_launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A... args) {
     ggml_cuda_kernel_launch(kernel, ggml_cuda_kernel_launch_params(grid, block, (size_t) 0, stream), args...);
 }
-
-static inline int64_t ann_l2_bytes(int device) {
-#if defined(GGML_USE_HIP) || defined(GGML_USE_MUSA)
-    GGML_UNUSED(device);
-    return 0;
-#else
-    int n = 0;
-    CUDA_CHECK(cudaDeviceGetAttribute(&n, cudaDevAttrL2CacheSize, ggml_cuda_info().devices[device].physical_device));
-    return n;
-#endif
-}
 #endif
 
 static __device__ __forceinline__ void ann_begin() {

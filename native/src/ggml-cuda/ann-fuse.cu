@@ -268,29 +268,6 @@ void begin_search(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, in
     begun = std::make_unique<begun_search>(begun_search { topk, std::move(search), record(stream) });
 }
 
-bool may_read_ahead(const ggml_backend_cuda_context & ctx, const ggml_tensor * w) {
-#if defined(ANN_EMULATED)
-    GGML_UNUSED(ctx);
-    return ggml_is_contiguous(w);
-#else
-    return ggml_is_contiguous(w) && w->buffer && ggml_backend_buffer_get_type(w->buffer) == ggml_backend_cuda_buffer_type(ctx.device);
-#endif
-}
-
-// What the nodes after attention will read of weights first, for ann_attn.
-ann_ahead weights_after(const ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, int i) {
-    ann_ahead res = {};
-    for (int n = 0; n < N_WEIGHTS && i + 1 < graph->n_nodes; ++i) { // few, and near: every layer has some
-        const ggml_tensor * t = graph->nodes[i + 1];
-        if (t->op == GGML_OP_MUL_MAT && is_leaf(t->src[0]) && may_read_ahead(ctx, t->src[0])) {
-            res.data[n]    = (const char *) t->src[0]->data;
-            res.n_bytes[n] = (int64_t) ggml_nbytes(t->src[0]);
-            ++n;
-        }
-    }
-    return res;
-}
-
 // enqueued at its own place, or taken if it has begun before; the last node that is done
 int search_and_attend(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph, const search_nodes & s) {
     std::unique_ptr<ann_search> search;
@@ -302,7 +279,7 @@ int search_and_attend(ggml_backend_cuda_context & ctx, const ggml_cgraph * graph
         search = enqueue(ctx, graph, s);
     }
     if (s.attn) {
-        ann_attn(ctx, graph->nodes[s.attn], &search->found(), weights_after(ctx, graph, s.attn));
+        ann_attn(ctx, graph->nodes[s.attn], &search->found());
     }
     return s.last();
 }
@@ -316,7 +293,7 @@ int ggml_cuda_ann_fuse(ggml_backend_cuda_context & ctx, const ggml_cgraph * grap
         const int attn = finding_attn(graph, i);
         if (attn) {
             const ann_search search(ctx, node, nullptr, false);
-            ann_attn(ctx, graph->nodes[attn], &search.found(), weights_after(ctx, graph, attn));
+            ann_attn(ctx, graph->nodes[attn], &search.found());
         }
         return attn ? attn - i : 0;
     }

@@ -17,12 +17,5 @@ bool ann_attn_finds(const ggml_tensor * topk, const ggml_tensor * attn);
 
 struct topk_args;
 
-// Weights that will be read soon, in this order: what of the chip has nothing to do brings them into the L2 cache.
-constexpr int N_WEIGHTS = 3;
-struct ann_ahead {
-    const char * data[N_WEIGHTS]; // null: no more
-    int64_t      n_bytes[N_WEIGHTS];
-};
-
 // found: what a search has collected of the cells; null: they are listed
-void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_args * found, const ann_ahead & ahead);
+void ann_attn(ggml_backend_cuda_context & ctx, ggml_tensor * dst, const topk_args * found);

@@ -17,7 +17,7 @@ struct vectors_case {
 
 struct vectors_layer {
     ggml_tensor *x, *w_k, *w_q, *cache, *topk, *q, *k, *v, *attn;
-    ggml_tensor *w, *y, *w_out, *out; // beside: projections before the search and after attention
+    ggml_tensor *w, *y; // beside: the other projection
 };
 
 // The nodes of a model's graph: the key of each token into its cell, then the search that may find it.
@@ -76,11 +76,6 @@ struct vectors_graph {
                 l.attn = ggml_ann_attn(ctx, l.q, ggml_permute(ctx, l.k, 0, 2, 1, 3), ggml_permute(ctx, l.v, 0, 2, 1, 3), l.topk, nullptr,
                     nullptr, 1.0f/std::sqrt((float) c.d_head), 0.0f);
                 ggml_build_forward_expand(gf, l.attn);
-            }
-            if (c.attend && c.beside) {
-                l.w_out = g.tensor(GGML_TYPE_F16, c.d_head*c.n_head, 32);
-                l.out   = ggml_mul_mat(ctx, l.w_out, ggml_reshape_2d(ctx, l.attn, c.d_head*c.n_head, n));
-                ggml_build_forward_expand(gf, l.out);
             }
             layers.push_back(l);
         }
@@ -156,9 +151,6 @@ inline void check_vectors(const vectors_case & c, uint32_t seed, target & where)
         if (c.beside) {
             set_floats(l.w, normal(c.n_in*32, rng, 0.1f));
         }
-        if (l.w_out) {
-            set_floats(l.w_out, normal(c.d_head*c.n_head*32, rng, 0.1f));
-        }
         if (c.attend) {
             q_head.push_back(normal(c.d_head*c.n_head*n, rng, 2.0f));
             set_floats(l.q, q_head.back());
@@ -171,7 +163,7 @@ inline void check_vectors(const vectors_case & c, uint32_t seed, target & where)
     CHECK(n_beside == -1 || (where.n_beside() > n_beside) == (c.beside && !c.masked && c.search));
     // all but the first node of a layer, and views that lie before it or between the last step and one that is not part of it
     const bool whole = !c.attend || c.n_top_k <= 512;
-    const int n_others = (c.beside ? 2 : 0) + (c.masked ? 1 : 0) + (c.beside && c.attend ? 2 : 0);
+    const int n_others = (c.beside ? 2 : 0) + (c.masked ? 1 : 0);
     CHECK(fused == -1 || fused >= ggml_graph_n_nodes(v.gf) - c.n_layers*((whole ? 4 : 9) + n_others));
 
     for (size_t il = 0; il < v.layers.size(); ++il) {

@@ -211,8 +211,6 @@ struct ggml_backend_cuda_context {
     cudaStream_t stream() { return curr_stream_no; }
 };
 
-inline int64_t ann_l2_bytes(int) { return 1 << 20; }
-
 template <typename... P, typename... A>
 void ann_launch(void (*kernel)(P...), dim3 grid, dim3 block, cudaStream_t stream, A... args) {
     if (stream == 0) {
