@@ -187,7 +187,7 @@ typedef enum ann_search_mode {
     ANN_SEARCH_DENSE = 1, // search keys are kept, attention is full (on CPUs by kernels of ours)
     ANN_SEARCH_EXACT = 2, // the top_k cells by exact search
     ANN_SEARCH_HNSW  = 3, // queries of generation search an index (approximate), prompts search exactly.
-                          // Search keys in host memory only
+                          // Search keys in host memory only (search_memory)
     ANN_SEARCH_AUTO  = 4, // HNSW from the depth on where it is faster than exact search on this machine (measured once
                           // and kept, see ann_index_calibrate), exact below it and where search keys lie on a GPU
 } ann_search_mode;
@@ -241,6 +241,15 @@ typedef struct ann_search_params {
     int32_t  reserved_;
 } ann_search_params;
 
+// Where search keys are kept. Search is computed there, attention where K and V are; between them go a token's vectors and
+// its list of cells, never a cache.
+typedef enum ann_search_memory {
+    ANN_SEARCH_MEMORY_AUTO   = 0, // with K and V; on the host for mode HNSW
+    ANN_SEARCH_MEMORY_DEVICE = 1, // with their layer's device. K and V on the host (offload_kqv = 0): a context beyond the GPU's
+                                  // memory, searched by the GPU
+    ANN_SEARCH_MEMORY_HOST   = 2, // K and V on a GPU: an index can be used; the CPU searches, prompts exactly
+} ann_search_memory;
+
 // What becomes of the tokens of a sequence in a context with embeddings. In a context with a pooling, a decode holds
 // whole sequences, from position 0, of at most n_ubatch tokens in all; longer ones are pooled by the caller, from the
 // embeddings of tokens.
@@ -262,7 +271,7 @@ typedef struct ann_context_params {
     int32_t  n_threads_batch;// prefill; 0: as n_threads. Default 0
     int32_t  flash_attention;// -1 auto, 0 off, 1 on. Default -1
     int32_t  kv_unified;     // 1: sequences share the cells (default), 0: one stream of n_ctx / n_seq_max cells each
-    int32_t  offload_kqv;    // 1: K/V live with their layer's device. Default 1
+    int32_t  offload_kqv;    // 1: K/V live with their layer's device, 0: on the host, where attention is then computed. Default 1
     int32_t  embeddings;     // 1: embeddings instead of logits. Default 0
     int32_t  check_memory;   // 1: refuse when the estimate exceeds the free memory (default), 0: try
     char     type_k[16];     // "f16" (default), "f32", "bf16", "q8_0", "q4_0", ...
@@ -270,7 +279,7 @@ typedef struct ann_context_params {
     char     type_search[16];// search keys: "f16" (default), "f32", "q8_0"
     ann_search_params search;
     int32_t  pooling;        // ann_pooling, with embeddings = 1. Default the file's
-    int32_t  reserved_;
+    int32_t  search_memory;  // ann_search_memory, of search keys; fixed for the context. Default auto
 } ann_context_params;
 
 typedef struct ann_context_memory {

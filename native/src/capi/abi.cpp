@@ -55,7 +55,7 @@ std::string describe() {
     STRUCT(ann_context_params)
         FIELD(struct_size) FIELD(n_ctx) FIELD(n_batch) FIELD(n_ubatch) FIELD(n_seq_max) FIELD(n_threads) FIELD(n_threads_batch)
         FIELD(flash_attention) FIELD(kv_unified) FIELD(offload_kqv) FIELD(embeddings) FIELD(check_memory)
-        FIELD(type_k) FIELD(type_v) FIELD(type_search) FIELD(search) FIELD(pooling) FIELD(reserved_)
+        FIELD(type_k) FIELD(type_v) FIELD(type_search) FIELD(search) FIELD(pooling) FIELD(search_memory)
     END
     STRUCT(ann_context_memory)
         FIELD(struct_size) FIELD(n_ctx) FIELD(k_bytes) FIELD(v_bytes) FIELD(search_bytes) FIELD(compute_bytes)

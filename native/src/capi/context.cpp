@@ -204,6 +204,7 @@ resolved resolve(const llama_model * model, const ann_context_params * params) {
     require_range("params.n_threads_batch", p.n_threads_batch, 0, 512);
     require_range("params.flash_attention", p.flash_attention, -1, 1);
     require_range("params.pooling", p.pooling, ANN_POOLING_FILE, ANN_POOLING_LAST);
+    require_range("params.search_memory", p.search_memory, ANN_SEARCH_MEMORY_AUTO, ANN_SEARCH_MEMORY_HOST);
     r.type_k      = parse_type(p.type_k, "params.type_k", false);
     r.type_v      = parse_type(p.type_v, "params.type_v", false);
     r.type_search = parse_type(p.type_search, "params.type_search", true);
@@ -289,6 +290,9 @@ static_assert((int) ANN_POOLING_FILE == LLAMA_POOLING_TYPE_UNSPECIFIED && (int) 
     (int) ANN_POOLING_MEAN == LLAMA_POOLING_TYPE_MEAN && (int) ANN_POOLING_CLS == LLAMA_POOLING_TYPE_CLS &&
     (int) ANN_POOLING_LAST == LLAMA_POOLING_TYPE_LAST, "ann_pooling is cast to llama_pooling_type");
 
+static_assert((int) ANN_SEARCH_MEMORY_AUTO == LLAMA_ANN_SEARCH_MEMORY_AUTO && (int) ANN_SEARCH_MEMORY_DEVICE == LLAMA_ANN_SEARCH_MEMORY_DEVICE &&
+    (int) ANN_SEARCH_MEMORY_HOST == LLAMA_ANN_SEARCH_MEMORY_HOST, "ann_search_memory is cast to llama_ann_search_memory");
+
 // what of embeddings can be said only of the whole context
 void resolve_embeddings(ann_context & c) {
     c.causal = metadata(c.model.get(), metadata(c.model.get(), "general.architecture") + ".attention.causal") != "false";
@@ -304,6 +308,16 @@ void resolve_embeddings(ann_context & c) {
         fail(ANN_ERROR_INVALID_ARGUMENT, "params.kv_unified is 0 with params.n_seq_max %u and a pooling; sequences are pooled only from one stream, "
             "expected kv_unified = 1", c.params.n_seq_max);
     }
+}
+
+// Of an estimate, what has to fit into main memory.
+uint64_t host_bytes(const resolved & r, const ann_context_memory & memory, const llama_ann_params & search) {
+    const uint64_t rest = memory.k_bytes + memory.v_bytes + memory.compute_bytes; // the model is there already
+    const bool on_host = llama_ann_search_on_host(search, (llama_ann_search_memory) r.params.search_memory, r.params.offload_kqv != 0);
+    if (!llama_supports_gpu_offload()) {
+        return rest + memory.search_bytes;
+    }
+    return (r.params.offload_kqv ? 0 : rest) + (on_host ? memory.search_bytes : 0);
 }
 
 double mib(uint64_t bytes) { return (double) bytes/1024/1024; }
@@ -331,10 +345,9 @@ ann_status ann_context_create(ann_model * model, const ann_context_params * para
         const llama_ann_params search = r.search ? resolve_search(c->model.get(), r.params.search, r.type_search, r.params.n_threads) : llama_ann_params();
 
         const ann_context_memory memory = estimate(c->model.get(), r);
-        const uint64_t wanted = memory.total_bytes - memory.model_bytes; // the model is there already
-        if (r.params.check_memory && r.params.offload_kqv == 0 ? wanted > memory.available_bytes :
-                r.params.check_memory && !llama_supports_gpu_offload() && wanted > memory.available_bytes) {
-            fail(ANN_ERROR_OUT_OF_MEMORY, "a context of %u cells needs about %.0f MiB (K %.0f, V %.0f, search keys %.0f, compute %.0f), %.0f MiB are available; "
+        const uint64_t wanted = host_bytes(r, memory, search);
+        if (r.params.check_memory && wanted > memory.available_bytes) {
+            fail(ANN_ERROR_OUT_OF_MEMORY, "a context of %u cells needs about %.0f MiB of main memory (K %.0f, V %.0f, search keys %.0f, compute %.0f), %.0f MiB are available; "
                 "ask for fewer cells (params.n_ctx) or smaller types", memory.n_ctx, mib(wanted), mib(memory.k_bytes), mib(memory.v_bytes),
                 mib(memory.search_bytes), mib(memory.compute_bytes), mib(memory.available_bytes));
         }
@@ -342,7 +355,8 @@ ann_status ann_context_create(ann_model * model, const ann_context_params * para
         log_scope log;
         const llama_context_params cp = make_context_params(r, c.get());
         try {
-            c->ctx = r.search ? llama_ann_init_from_model(c->model.get(), cp, search, r.type_search) : llama_init_from_model(c->model.get(), cp);
+            c->ctx = r.search ? llama_ann_init_from_model(c->model.get(), cp, search, r.type_search, (llama_ann_search_memory) r.params.search_memory) :
+                llama_init_from_model(c->model.get(), cp);
         } catch (const std::bad_alloc &) {
             throw;
         } catch (const std::exception & e) {

@@ -37,22 +37,25 @@ struct layer_ops {
 } // namespace
 
 std::string llama_ann_describe_fallback(const llama_model & model, const llama_ann_params & params, int32_t il, ggml_type type_k, ggml_type type_v,
-        ggml_type type_search, const std::function<bool(const ggml_tensor *)> & supports) {
+        ggml_type type_search, const std::function<bool(const ggml_tensor *)> & supports_kv,
+        const std::function<bool(const ggml_tensor *)> & supports_search) {
     if (params.mode == LLAMA_ANN_MODE_DENSE) {
         return "";
     }
     const layer_ops ops(model, params, il, type_k, type_v, type_search);
     std::string res;
     auto add = [&](const std::string & part) { res += (res.empty() ? "" : "; ") + part; };
-    if (params.mode == LLAMA_ANN_MODE_HNSW) {
+    if (params.selector != LLAMA_ANN_SELECTOR_LEARNED || params.n_frozen > 0) {
+        if (params.selector != LLAMA_ANN_SELECTOR_LEARNED ? supports_kv : supports_search) {
+            add("a selector other than the learned one always is");
+        }
+    } else if (supports_search && params.mode == LLAMA_ANN_MODE_HNSW) {
         add("search by an index (mode hnsw) always is: use mode exact");
-    } else if (params.selector != LLAMA_ANN_SELECTOR_LEARNED || params.n_frozen > 0) {
-        add("a selector other than the learned one always is");
-    } else if (!supports(ops.search)) {
+    } else if (supports_search && !supports_search(ops.search)) {
         add(format("search with top_k %d, keys of %lld dims in %s (what a GPU of CUDA takes: top_k up to 4096, up to 1024 dims in f32, f16 or q8_0)",
             params.top_k, (long long) model.ann.n_embd_search, ggml_type_name(type_search)));
     }
-    if (!supports(ops.attention)) {
+    if (supports_kv && !supports_kv(ops.attention)) {
         add(format("attention with K in %s and V in %s, heads of %u and %u dims (what a GPU of CUDA takes: one type for both, f32, f16, bf16, q8_0 or q4_0, "
             "up to 256 dims)", ggml_type_name(type_k), ggml_type_name(type_v), model.hparams.n_embd_head_k(il), model.hparams.n_embd_head_v(il)));
     }

@@ -177,6 +177,30 @@ ggml_tensor * ann_project(const llm_graph_context & g, const llama_ann_model & m
 // (docs/notes/2026-11-25-cpu-kernels.md). A context with search off has another cache and never comes here.
 bool ann_use_dense_op(const ggml_tensor * k) { return ggml_backend_buffer_is_host(k->view_src->buffer); }
 
+// t is computed where its large operand lies, so that only rows and lists of cells travel between devices. The scheduler
+// would go by t's neighbours, and copy a whole cache for it. What that device cannot compute is left to it (and was warned
+// of: llama-ann-fallback.cpp).
+void ann_place(const llm_graph_context & g, ggml_tensor * t, const ggml_tensor * operand) {
+    const ggml_backend_buffer_t buffer = operand->view_src ? operand->view_src->buffer : operand->buffer;
+    if (ggml_backend_buffer_is_host(buffer)) {
+        ggml_backend_sched_set_tensor_backend(g.sched, t, g.backend_cpu);
+        return;
+    }
+    ggml_backend_dev_t dev = ggml_backend_buft_get_device(ggml_backend_buffer_get_type(buffer));
+    for (int i = 0; i < ggml_backend_sched_get_n_backends(g.sched); ++i) {
+        ggml_backend_t backend = ggml_backend_sched_get_backend(g.sched, i);
+        if (ggml_backend_get_device(backend) == dev && ggml_backend_supports_op(backend, t)) {
+            ggml_backend_sched_set_tensor_backend(g.sched, t, backend);
+            return;
+        }
+    }
+}
+
+// The search keys of a layer are on the host, its K and V are not.
+bool ann_searches_apart(const llama_kv_cache_ann & kv, int il) {
+    return ggml_backend_buffer_is_host(kv.get_twin()->get_k_storage(il)->buffer) && !ggml_backend_buffer_is_host(kv.get_k_storage(il)->buffer);
+}
+
 // The search keys of a dense graph's layers are read by nothing in it. Those of few tokens are stored one behind the other:
 // a GPU then projects and stores them all at once (ggml-cuda/ann-fuse.cu). Layers wait for the next one on their device.
 void ann_store_key(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * k, ggml_tensor * idxs, int il) {
@@ -191,6 +215,11 @@ void ann_store_key(const llm_graph_context & g, const llama_kv_cache_ann_context
                 }
                 break;
             }
+        }
+    }
+    if (ann_searches_apart(*kv, il)) {
+        for (const ggml_tensor * store : g.ann.stores) { // the device first, then the host, once
+            ggml_build_forward_expand(g.gf, store->src[0]);
         }
     }
     for (ggml_tensor * store : g.ann.stores) {
@@ -210,11 +239,13 @@ ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_c
         if (!g.ann.visible) {
             g.ann.visible = llama_ann_index::build_visible(g.ctx0, mask);
             g.cb(g.ann.visible, LLAMA_ANN_NODE_VISIBLE, il);
+            ann_place(g, g.ann.visible, k);
         }
         return index->build_search(g.ctx0, q, k, g.ann.visible, g.ann.inp->always, params.top_k, il);
     }
     if (ggml_tensor * insert = index ? index->build_insert(g.ctx0, q->ne[1], il) : nullptr) {
         g.cb(insert, LLAMA_ANN_NODE_INSERT, il);
+        ann_place(g, insert, k);
         ggml_build_forward_expand(g.gf, insert);
     }
     return ggml_ann_topk(g.ctx0, q, k, g.ann.inp->ranges ? g.ann.inp->ranges : mask, g.ann.inp->always, params.top_k);
@@ -269,16 +300,17 @@ ggml_tensor * llama_ann_build_attn(
     const auto & params = kv->get_params();
     ggml_context * ctx0 = g.ctx0;
 
+    const bool searched = vectors != g.ann.layers.end() && vectors->second.q;
+    if (searched && ann_searches_apart(*kv, il)) {
+        ggml_build_forward_expand(g.gf, vectors->second.q); // before the device waits for the host
+    }
     if (vectors != g.ann.layers.end()) {
         ann_store_key(g, mctx, vectors->second.k, inp->get_k_idxs(), il);
         kv->mark_hooked(il);
     }
 
-    auto on_cpu_if_kept_there = [&](ggml_tensor * t) {
-        if (!g.cparams.offload_kqv) {
-            ggml_backend_sched_set_tensor_backend(g.sched, t, g.backend_cpu);
-        }
-    };
+    // a layer on the CPU may attend to all cells of a prompt on a GPU, as upstream's would
+    const bool may_move = g.cparams.offload_kqv && ann_use_dense_op(k);
     auto mask_of_layer = [&, k = k]() {
         if (!g.ann.inp->ranges) {
             return inp->get_kq_mask();
@@ -287,7 +319,9 @@ ggml_tensor * llama_ann_build_attn(
         if (!res) {
             res = ggml_ann_mask(ctx0, g.ann.inp->ranges, inp->get_kq_mask()->type, inp->get_kq_mask()->ne[0]);
             g.cb(res, "ann_mask", il);
-            on_cpu_if_kept_there(res);
+            if (!may_move) {
+                ann_place(g, res, k);
+            }
         }
         return res;
     };
@@ -308,13 +342,14 @@ ggml_tensor * llama_ann_build_attn(
     auto attend = [&](ggml_tensor * candidates) {
         ggml_tensor * cur = ggml_ann_attn(ctx0, q, k, v, candidates, candidates ? nullptr : mask_of_layer(), sinks, kq_scale, softcap);
         g.cb(cur, LLAMA_ANN_NODE_ATTN, il);
-        on_cpu_if_kept_there(cur);
+        if (candidates || !may_move) {
+            ann_place(g, cur, k);
+        }
         cur = ggml_reshape_2d(ctx0, cur, cur->ne[0]*cur->ne[1], cur->ne[2]*cur->ne[3]);
         ggml_build_forward_expand(g.gf, cur);
         return cur;
     };
 
-    const bool searched = vectors != g.ann.layers.end() && vectors->second.q;
     if (!searched) {
         return ann_use_dense_op(k) ? attend(nullptr) : attend_densely();
     }
@@ -333,12 +368,12 @@ ggml_tensor * llama_ann_build_attn(
         candidates = ann_search(g, mctx, q_search, k_search, inp->get_kq_mask(), il);
     }
     g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
-    on_cpu_if_kept_there(candidates);
+    ann_place(g, candidates, params.selector != LLAMA_ANN_SELECTOR_LEARNED ? k : k_search);
 
     if (params.measure) {
         ggml_tensor * measure = ggml_ann_measure(ctx0, q, k, candidates, mask_of_layer(), params.top_k, kq_scale, softcap);
         g.cb(measure, LLAMA_ANN_NODE_MEASURE, il);
-        on_cpu_if_kept_there(measure);
+        ann_place(g, measure, k);
         ggml_build_forward_expand(g.gf, measure);
     }
     if (g.ann.inp->sparse) {

@@ -88,7 +88,7 @@ llama_ann_index::llama_ann_index(const llama_kv_cache & twin, const llama_ann_pa
         const ggml_tensor * keys = twin.get_k_storage((int32_t) il);
         if (!ggml_backend_buffer_is_host(keys->buffer)) {
             throw std::runtime_error("the index needs its search keys in host memory, and they lie on a GPU: use exact search, "
-                "which is fast there, or keep K/V on the host (offload_kqv = 0)");
+                "which is fast there, or create the context with search_memory = host");
         }
         if (left < layer_bytes) {
             continue;

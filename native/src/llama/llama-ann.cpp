@@ -17,6 +17,7 @@ namespace {
 struct ann_request {
     const llama_ann_params * params;
     ggml_type                type_search;
+    llama_ann_search_memory  memory;
 };
 thread_local const ann_request * ann_pending = nullptr;
 
@@ -29,20 +30,44 @@ llama_kv_cache_ann * ann_cache(const llama_context * ctx) {
     return dynamic_cast<llama_kv_cache_ann *>(llama_get_memory(ctx));
 }
 
-// One warning when a layer whose K and V a GPU holds is searched or attended to on the CPU: that works, slowly.
+// The device that holds a cache's rows of a layer; nullptr: main memory.
+ggml_backend_dev_t ann_device(const llama_kv_cache & kv, int32_t il) {
+    const ggml_backend_buffer_t buffer = kv.get_k_storage(il)->buffer;
+    return ggml_backend_buffer_is_host(buffer) ? nullptr : ggml_backend_buft_get_device(ggml_backend_buffer_get_type(buffer));
+}
+
+// One warning when a layer is searched or attended to on the CPU though a GPU holds its search keys, or its K and V: that
+// works, slowly.
 void warn_of_fallback(const llama_context * ctx, const llama_kv_cache_ann & kv) {
     const llama_model & model = ctx->get_model();
+    auto supports = [](ggml_backend_dev_t dev) -> std::function<bool(const ggml_tensor *)> {
+        return dev ? [dev](const ggml_tensor * op) { return ggml_backend_dev_supports_op(dev, op); } : std::function<bool(const ggml_tensor *)>();
+    };
     for (int32_t il : model.ann.layers) {
-        const ggml_backend_buffer_t buffer = kv.get_k_storage(il)->buffer;
-        ggml_backend_dev_t dev = ggml_backend_buft_get_device(ggml_backend_buffer_get_type(buffer));
-        if (!kv.is_searched(il) || ggml_backend_buffer_is_host(buffer) || !dev) {
+        ggml_backend_dev_t kv_dev = ann_device(kv, il), search_dev = ann_device(*kv.get_twin(), il);
+        if (!kv.is_searched(il)) {
             continue;
         }
         const std::string what = llama_ann_describe_fallback(model, kv.get_params(), il, kv.type_k(), kv.type_v(), kv.get_twin()->type_k(),
-            [&](const ggml_tensor * op) { return ggml_backend_dev_supports_op(dev, op); });
+            supports(kv_dev), supports(search_dev));
         if (!what.empty()) {
-            LLAMA_LOG_WARN("%s: K and V of layer %d are on %s, but this is computed on the CPU, with copies for every token: %s\n", __func__, il,
-                ggml_backend_dev_name(dev), what.c_str());
+            LLAMA_LOG_WARN("%s: of layer %d, K and V are on %s and search keys on %s, but this is computed on the CPU, with copies for every token: %s\n",
+                __func__, il, kv_dev ? ggml_backend_dev_name(kv_dev) : "the host", search_dev ? ggml_backend_dev_name(search_dev) : "the host", what.c_str());
+            return;
+        }
+    }
+}
+
+// What search keys apart from K and V mean, once a context.
+void tell_of_places(const llama_context * ctx, const llama_kv_cache_ann & kv) {
+    for (int32_t il : ctx->get_model().ann.layers) {
+        ggml_backend_dev_t kv_dev = ann_device(kv, il), search_dev = ann_device(*kv.get_twin(), il);
+        if (kv_dev && !search_dev) {
+            LLAMA_LOG_INFO("%s: search keys are on the host, K and V on %s: the CPU searches, prompts too\n", __func__, ggml_backend_dev_name(kv_dev));
+            return;
+        }
+        if (search_dev && !kv_dev) {
+            LLAMA_LOG_INFO("%s: search keys are on %s, K and V on the host: the CPU attends\n", __func__, ggml_backend_dev_name(search_dev));
             return;
         }
     }
@@ -54,11 +79,19 @@ llama_memory_i * llama_ann_create_memory(const llama_model & model, const llama_
     if (!ann_pending || model.ann.layers.empty()) {
         return nullptr;
     }
-    return new llama_kv_cache_ann(model, params, cparams, *ann_pending->params, ann_pending->type_search);
+    return new llama_kv_cache_ann(model, params, cparams, *ann_pending->params, ann_pending->type_search, ann_pending->memory);
 }
 
-llama_context * llama_ann_init_from_model(llama_model * model, llama_context_params cparams, const llama_ann_params & params, ggml_type type_search) {
-    const ann_request request = { &params, type_search };
+bool llama_ann_search_on_host(const llama_ann_params & params, llama_ann_search_memory memory, bool offload_kqv) {
+    if (memory != LLAMA_ANN_SEARCH_MEMORY_AUTO) {
+        return memory == LLAMA_ANN_SEARCH_MEMORY_HOST;
+    }
+    return !offload_kqv || (params.mode == LLAMA_ANN_MODE_HNSW && !params.index_auto); // an index that was asked for needs them there
+}
+
+llama_context * llama_ann_init_from_model(llama_model * model, llama_context_params cparams, const llama_ann_params & params, ggml_type type_search,
+        llama_ann_search_memory memory) {
+    const ann_request request = { &params, type_search, memory };
     llama_context * ctx = nullptr;
     {
         ann_pending_scope scope(&request);
@@ -77,6 +110,7 @@ llama_context * llama_ann_init_from_model(llama_model * model, llama_context_par
         }
     }
     if (kv) {
+        tell_of_places(ctx, *kv);
         warn_of_fallback(ctx, *kv);
     }
     return ctx;

@@ -23,6 +23,13 @@ enum llama_ann_selector {
     LLAMA_ANN_SELECTOR_RANDOM  = 6,
 };
 
+// Where search keys are kept, fixed with the cache. Search is computed where they are, attention where K and V are.
+enum llama_ann_search_memory {
+    LLAMA_ANN_SEARCH_MEMORY_AUTO   = 0, // with K and V; for mode HNSW on the host
+    LLAMA_ANN_SEARCH_MEMORY_DEVICE = 1, // with their layer's device
+    LLAMA_ANN_SEARCH_MEMORY_HOST   = 2,
+};
+
 // Counts are cells per query and layer; all values resolved (no "file's default" left).
 struct llama_ann_params {
     llama_ann_mode mode = LLAMA_ANN_MODE_EXACT;
@@ -92,7 +99,10 @@ LLAMA_API ggml_backend_dev_t llama_ann_first_gpu(const llama_model * model);
 // Creates a context whose cache keeps search keys. Null (with the reason in the log) on failure; throws
 // std::runtime_error when the graph of this architecture never reaches the hooks.
 LLAMA_API llama_context * llama_ann_init_from_model(llama_model * model, llama_context_params cparams,
-        const llama_ann_params & params, ggml_type type_search);
+        const llama_ann_params & params, ggml_type type_search, llama_ann_search_memory memory = LLAMA_ANN_SEARCH_MEMORY_AUTO);
+
+// Whether a context of these parameters keeps its search keys on the host, as far as that does not hang on the layers' devices.
+LLAMA_API bool llama_ann_search_on_host(const llama_ann_params & params, llama_ann_search_memory memory, bool offload_kqv);
 
 LLAMA_API const llama_ann_model & llama_ann_get_model(const llama_model * model);
 

@@ -32,7 +32,7 @@ llama_hparams ann_twin_hparams(const llama_model & model) {
 } // namespace
 
 llama_kv_cache_ann::llama_kv_cache_ann(const llama_model & model, const llama_memory_params & mparams, const llama_cparams & cparams,
-        const llama_ann_params & ann, ggml_type type_search) :
+        const llama_ann_params & ann, ggml_type type_search, llama_ann_search_memory memory) :
     llama_kv_cache(model, model.hparams, mparams.type_k, mparams.type_v,
         /*v_trans*/ false, // rows of V are gathered
         cparams.offload_kqv, cparams.kv_unified, cparams.n_ctx_seq, cparams.n_seq_max, /*n_pad*/ 1,
@@ -41,7 +41,7 @@ llama_kv_cache_ann::llama_kv_cache_ann(const llama_model & model, const llama_me
     ann_model(model.ann),
     hparams_twin(ann_twin_hparams(model)),
     twin(std::make_unique<llama_kv_cache>(model, hparams_twin, type_search, type_search, false,
-        cparams.offload_kqv, cparams.kv_unified, cparams.n_ctx_seq, cparams.n_seq_max, 1,
+        !llama_ann_search_on_host(ann, memory, cparams.offload_kqv), cparams.kv_unified, cparams.n_ctx_seq, cparams.n_seq_max, 1,
         0, LLAMA_SWA_TYPE_NONE, nullptr,
         [&model](int32_t il) { return model.ann.has_search(il); }, nullptr, nullptr, "idx_")),
     params(ann),

@@ -11,7 +11,7 @@
 class llama_kv_cache_ann : public llama_kv_cache {
 public:
     llama_kv_cache_ann(const llama_model & model, const llama_memory_params & params, const llama_cparams & cparams,
-            const llama_ann_params & ann, ggml_type type_search);
+            const llama_ann_params & ann, ggml_type type_search, llama_ann_search_memory memory);
 
     llama_memory_context_ptr init_batch(llama_batch_allocr & balloc, uint32_t n_ubatch, bool embd_all) override;
     llama_memory_context_ptr init_full() override;

@@ -359,6 +359,28 @@ TEST("memory is reported by part and as estimated") {
     }
 }
 
+TEST("on the CPU search keys are in the same memory wherever they were asked for") {
+    auto logits_of = [](int32_t mode, int32_t search_memory, int32_t offload_kqv) {
+        auto p = params(1024, mode, 64);
+        p.search_memory      = search_memory;
+        p.offload_kqv        = offload_kqv;
+        p.search.index_eager = 1;
+        auto c = create(p);
+        return feed(c.get(), slice(0, 600));
+    };
+    for (int32_t mode : { ANN_SEARCH_EXACT, ANN_SEARCH_HNSW }) {
+        const auto expected = logits_of(mode, ANN_SEARCH_MEMORY_AUTO, 1);
+        for (int32_t memory : { ANN_SEARCH_MEMORY_AUTO, ANN_SEARCH_MEMORY_DEVICE, ANN_SEARCH_MEMORY_HOST }) {
+            for (int32_t offload_kqv : { 0, 1 }) {
+                CHECK(logits_of(mode, memory, offload_kqv) == expected);
+            }
+        }
+    }
+    auto p = params(1024, ANN_SEARCH_OFF);
+    p.search_memory = ANN_SEARCH_MEMORY_HOST; // there are none
+    create(p);
+}
+
 TEST("a random fill can be decoded on") {
     auto c = create(params(8192, ANN_SEARCH_EXACT));
     OK(ann_context_fill_random(c.get(), 8000, 1, &e_));

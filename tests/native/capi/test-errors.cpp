@@ -38,6 +38,9 @@ TEST("struct sizes: an older caller is served, a newer one refused") {
     auto p = params(512, ANN_SEARCH_EXACT);
     p.struct_size = offsetof(ann_context_params, n_threads);
     create(p);
+    p.struct_size   = offsetof(ann_context_params, search_memory);
+    p.search_memory = 99; // not the caller's
+    create(p);
     p.struct_size = sizeof(p) + 8;
     create_refused(p, ANN_ERROR_INVALID_ARGUMENT, "struct_size");
     p.struct_size = 0;
@@ -57,6 +60,11 @@ TEST("context parameters out of range") {
     p = params(512, ANN_SEARCH_EXACT);
     p.n_seq_max = 257;
     create_refused(p, ANN_ERROR_INVALID_ARGUMENT, "params.n_seq_max is 257, expected 1 to 256");
+    p = params(512, ANN_SEARCH_EXACT);
+    p.search_memory = 3;
+    create_refused(p, ANN_ERROR_INVALID_ARGUMENT, "params.search_memory is 3, expected 0 to 2");
+    p.search_memory = -1;
+    create_refused(p, ANN_ERROR_INVALID_ARGUMENT, "params.search_memory is -1, expected 0 to 2");
     p = params(512, ANN_SEARCH_EXACT);
     p.n_threads = -1;
     create_refused(p, ANN_ERROR_INVALID_ARGUMENT, "params.n_threads is -1");

@@ -124,6 +124,38 @@ TEST("half of the layers on the GPU, and K/V kept on the host, give the same ans
     CHECK_LE(relative(cpu[0], feed(c.get(), slice(0, 1000))), s.tolerance);
 }
 
+// what is computed where, and what is copied: llama/test-search-memory.cpp
+TEST("search keys in other memory than K/V give the same answer, exact and by index") {
+    const struct { const char * name; int32_t mode, offload_kqv, search_memory; } places[] = {
+        { "K/V on the host, keys on the GPU", ANN_SEARCH_EXACT, 0, ANN_SEARCH_MEMORY_DEVICE },
+        { "K/V on the GPU, keys on the host", ANN_SEARCH_EXACT, 1, ANN_SEARCH_MEMORY_HOST },
+        { "the same, by index",               ANN_SEARCH_HNSW,  1, ANN_SEARCH_MEMORY_AUTO },
+    };
+    for (const auto & place : places) {
+        setting s = { "f16", "f16", place.mode, 128, 4e-2 };
+        auto run = [&](ann_model * m) {
+            auto p = of(s);
+            p.offload_kqv   = place.offload_kqv;
+            p.search_memory = place.search_memory;
+            p.search.index_eager = 1;
+            auto c = create(p, m);
+            std::vector<std::vector<float>> res = { feed(c.get(), slice(0, 1000)) };
+            for (int32_t t : slice(1000, 8)) {
+                OK(try_decode(c.get(), { t }, &e_));
+                res.push_back(logits(c.get()));
+            }
+            return res;
+        };
+        const auto cpu = run(on_cpu()), gpu = run(on_gpu());
+        double worst = 0.0;
+        for (size_t i = 0; i < cpu.size(); ++i) {
+            worst = std::max(worst, relative(cpu[i], gpu[i]));
+        }
+        std::printf("     %s: %.1e\n", place.name, worst);
+        CHECK_LE(worst, has_gpu() ? s.tolerance : 0.0);
+    }
+}
+
 TEST("perplexity on the GPU is the CPU's") {
     if (!has_gpu()) {
         return; // capi/test-figures has the CPU's

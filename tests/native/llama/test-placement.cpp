@@ -126,8 +126,11 @@ TEST("streams have ranges of their own") {
 
 TEST("what a GPU leaves to the CPU is named, with what to change") {
     const auto gpu = make_emulated(true, 4);
+    const std::function<bool(const ggml_tensor *)> nothing;
+    bool kv_on_gpu = true, search_on_gpu = true;
     auto said = [&](const llama_ann_params & params, ggml_type k, ggml_type v, ggml_type s) {
-        return llama_ann_describe_fallback(*model(), params, 0, k, v, s, [&](const ggml_tensor * op) { return gpu->supports(op); });
+        const std::function<bool(const ggml_tensor *)> supports = [&](const ggml_tensor * op) { return gpu->supports(op); };
+        return llama_ann_describe_fallback(*model(), params, 0, k, v, s, kv_on_gpu ? supports : nothing, search_on_gpu ? supports : nothing);
     };
     auto params = exact();
     for (ggml_type type : { GGML_TYPE_F32, GGML_TYPE_F16, GGML_TYPE_BF16, GGML_TYPE_Q8_0, GGML_TYPE_Q4_0 }) {
