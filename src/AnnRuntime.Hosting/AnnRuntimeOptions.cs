@@ -48,6 +48,9 @@ public sealed class AnnRuntimeOptions : IValidatableObject
     /// <inheritdoc cref="ContextOptions.OffloadCache"/>
     public bool OffloadCache { get; set; } = true;
 
+    /// <inheritdoc cref="ContextOptions.SearchMemory"/>
+    public SearchMemory SearchMemory { get; set; }
+
     /// <inheritdoc cref="ContextOptions.CheckMemory"/>
     public bool CheckMemory { get; set; } = true;
 
@@ -151,6 +154,7 @@ public sealed class AnnRuntimeOptions : IValidatableObject
         BatchThreads = BatchThreads,
         FlashAttention = FlashAttention,
         OffloadCache = OffloadCache,
+        SearchMemory = SearchMemory,
         CheckMemory = CheckMemory,
         KeyType = KeyType,
         ValueType = ValueType,
@@ -204,6 +208,7 @@ public sealed class AnnRuntimeOptions : IValidatableObject
         Check(() => new ContextOptions { KeyType = KeyType });
         Check(() => new ContextOptions { ValueType = ValueType });
         Check(() => new ContextOptions { SearchKeyType = SearchKeyType });
+        Check(() => new ContextOptions { SearchMemory = SearchMemory });
         Check(() => new SearchOptions { Mode = Mode });
         Check(() => new SearchOptions { TopK = TopK });
         Check(() => new SearchOptions { Sinks = Sinks });

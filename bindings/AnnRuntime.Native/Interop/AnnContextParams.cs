@@ -26,7 +26,7 @@ internal unsafe struct AnnContextParams
     public fixed byte TypeSearch[TypeBytes];
     public AnnSearchParams Search;
     public int Pooling;
-    public int Reserved;
+    public int SearchMemory;
 
     /// <summary>The library's defaults.</summary>
     public static AnnContextParams Default()

@@ -2,7 +2,7 @@ using System.CommandLine;
 
 namespace AnnRuntime.Cli;
 
-/// <summary>Length, cache types and threads of a context.</summary>
+/// <summary>Length, types and places of the caches, and threads of a context.</summary>
 internal sealed class ContextArguments
 {
     private static readonly string[] CacheTypes = [.. Enum.GetNames<CacheType>().Select(name => name.ToLowerInvariant())];
@@ -15,6 +15,19 @@ internal sealed class ContextArguments
 
     private readonly Option<string?> _typeS = Make.Choice(
         "--type-s", "Format of the search keys. Default: f16.", "f16", "f32", "q8_0");
+
+    private readonly Option<string?> _kvMemory = Make.Choice(
+        "--kv-memory",
+        "Where keys and values are kept, and attention is computed. device: on the GPU that holds the layer. host: in main "
+        + "memory, on the CPU. Default: device.",
+        "device", "host");
+
+    private readonly Option<string?> _searchMemory = Make.Choice(
+        "--search-memory",
+        "Where search keys are kept, and cells are searched. device: on the GPU that holds the layer; with --kv-memory host "
+        + "for contexts beyond the GPU's memory. host: in main memory, on the CPU, as an index needs it. auto: with keys and "
+        + "values, for --ann hnsw on the host. Default: auto.",
+        "auto", "device", "host");
 
     private readonly Option<string?> _flash = Make.Choice(
         "--flash-attention", "Flash attention. Default: the library decides.", "on", "off");
@@ -38,6 +51,8 @@ internal sealed class ContextArguments
         command.Options.Add(_typeK);
         command.Options.Add(_typeV);
         command.Options.Add(_typeS);
+        command.Options.Add(_kvMemory);
+        command.Options.Add(_searchMemory);
         command.Options.Add(_flash);
         command.Options.Add(_threads);
         command.Options.Add(_ubatch);
@@ -57,6 +72,8 @@ internal sealed class ContextArguments
             KeyType = Type(parse, _typeK),
             ValueType = Type(parse, _typeV),
             SearchKeyType = Type(parse, _typeS),
+            OffloadCache = parse.GetValue(_kvMemory) != "host",
+            SearchMemory = parse.GetValue(_searchMemory) is { } memory ? Enum.Parse<SearchMemory>(memory, ignoreCase: true) : SearchMemory.Auto,
             FlashAttention = parse.GetValue(_flash) is { } flash ? flash == "on" : null,
             Threads = parse.GetValue(_threads) ?? 0,
             UbatchSize = ubatch,

@@ -62,8 +62,19 @@ public sealed record ContextOptions
     /// <summary>True (default): sequences share the cells. False: each has its own stream of length / sequences.</summary>
     public bool UnifiedCache { get; init; } = true;
 
-    /// <summary>Keeps K and V on the device of their layer. Default true.</summary>
+    /// <summary>Keeps K and V on the device of their layer. Default true. False: on the host, where attention is then computed.</summary>
     public bool OffloadCache { get; init; } = true;
+
+    /// <summary>Where search keys are kept, for the life of the context. Default: with K and V, on the host for mode Hnsw.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">Not a member of the enum.</exception>
+    public SearchMemory SearchMemory
+    {
+        get;
+        init => field = Enum.IsDefined(value)
+            ? value
+            : throw new ArgumentOutOfRangeException(
+                nameof(SearchMemory), value, $"SearchMemory is {(int)value}; it must be auto (0), device (1) or host (2).");
+    }
 
     /// <summary>Embeddings instead of logits. Default false.</summary>
     public bool Embeddings { get; init; }
@@ -134,6 +145,7 @@ public sealed record ContextOptions
         native.FlashAttention = FlashAttention is { } flash ? (flash ? 1 : 0) : -1;
         native.KvUnified = UnifiedCache ? 1 : 0;
         native.OffloadKqv = OffloadCache ? 1 : 0;
+        native.SearchMemory = (int)SearchMemory;
         native.Embeddings = Embeddings ? 1 : 0;
         native.CheckMemory = CheckMemory ? 1 : 0;
         native.Pooling = Pooling is { } pooling ? (int)pooling : -1;

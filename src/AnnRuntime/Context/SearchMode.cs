@@ -14,7 +14,8 @@ public enum SearchMode
 
     /// <summary>
     /// The top-k cells by an index (HNSW), which is approximate: generated tokens search the index, the tokens of a prompt
-    /// search exactly. Cells enter the index while the context is idle. Search keys in host memory only.
+    /// search exactly. Cells enter the index while the context is idle. Search keys in host memory only
+    /// (<see cref="ContextOptions.SearchMemory"/>).
     /// </summary>
     Hnsw = 3,
 

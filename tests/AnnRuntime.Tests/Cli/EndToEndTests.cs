@@ -30,6 +30,7 @@ public sealed class EndToEndTests
                 "generate", "-m", ModelFixture.ModelPath, "-p", "The memory of a computer", "-n", "8", "--seed", "3",
                 "--ann", "exact", "--top-k", "64", "--sinks", "2", "--window", "16", "--layers", "2,4", "--ann-prefill", "dense",
                 "--ctx", "512", "--type-k", "q8_0", "--type-s", "f32", "--threads", "2", "--json", "--stats", "mass",
+                "--kv-memory", "host", "--search-memory", "device",
             ],
             Token);
         Assert.Equal(ExitCode.Ok, code);

@@ -15,6 +15,8 @@ public sealed class UsageTests
     [InlineData("generate -p x --temp hot", "--temp is 'hot'; it must be a number of at least 0.")]
     [InlineData("generate -p x --layers 1,x", "--layers is '1,x'; it must be whole numbers of at least 0, separated by commas.")]
     [InlineData("generate -p x --type-s q4_0", "--type-s is 'q4_0'; it must be f16, f32 or q8_0.")]
+    [InlineData("generate -p x --kv-memory gpu", "--kv-memory is 'gpu'; it must be device or host.")]
+    [InlineData("generate -p x --search-memory gpu", "--search-memory is 'gpu'; it must be auto, device or host.")]
     [InlineData("generate -p x --unknown", "Unrecognized command or argument '--unknown'.")]
     [InlineData("recall --modes off,best", "--modes has 'best'; each must be off, dense, exact, hnsw or auto.")]
     [InlineData("recall --lengths 10", "--lengths is '10'; it must be whole numbers of at least 64, separated by commas.")]

@@ -90,6 +90,32 @@ public sealed class AnnContextTests(ModelFixture fixture)
         Assert.Equal(1024L * 12 * 64 * 4, estimate.SearchKeyBytes);
     }
 
+    [Theory]
+    [InlineData(SearchMode.Exact, SearchMemory.Device, false)]
+    [InlineData(SearchMode.Exact, SearchMemory.Host, true)]
+    [InlineData(SearchMode.Hnsw, SearchMemory.Auto, true)]
+    [InlineData(SearchMode.Hnsw, SearchMemory.Device, true)]
+    public void Without_a_GPU_every_place_of_the_caches_is_the_same(SearchMode mode, SearchMemory memory, bool offload)
+    {
+        float[] Logits(ContextOptions options, out byte[] state)
+        {
+            using AnnContext context = fixture.Model.CreateContext(
+                options with { ContextLength = 512, Threads = 2, Search = new SearchOptions { Mode = mode, TopK = 64, IndexEager = true } });
+            context.Decode(fixture.Prose(300));
+            state = context.SaveState();
+            context.Decode([7]);
+            return context.GetLogits().ToArray();
+        }
+
+        float[] expected = Logits(new ContextOptions(), out byte[] saved);
+        Assert.Equal(expected, Logits(new ContextOptions { SearchMemory = memory, OffloadCache = offload }, out byte[] placed));
+        Assert.Equal(saved.Length, placed.Length);
+        using AnnContext other = fixture.Model.CreateContext(
+            new ContextOptions { ContextLength = 512, Threads = 2, SearchMemory = memory, OffloadCache = offload, Search = new SearchOptions { Mode = mode, TopK = 64 } });
+        other.RestoreState(saved);
+        Assert.Equal((0, 299), other.GetSequenceRange(0));
+    }
+
     [Fact]
     public void Tokens_out_of_range_and_wrong_numbers_of_them_are_refused()
     {

@@ -32,6 +32,7 @@ public sealed class OptionsTests
         Refused(() => new ContextOptions { Threads = -1 }, "Threads is -1;");
         Refused(() => new ContextOptions { KeyType = (CacheType)99 }, "KeyType is 99;");
         Refused(() => new ContextOptions { SearchKeyType = CacheType.Q4_0 }, "SearchKeyType is Q4_0;");
+        Refused(() => new ContextOptions { SearchMemory = (SearchMemory)3 }, "SearchMemory is 3; it must be auto (0), device (1) or host (2).");
     }
 
     [Fact]

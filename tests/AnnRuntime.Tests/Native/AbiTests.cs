@@ -54,8 +54,8 @@ public sealed class AbiTests
             (context.NCtx, context.NBatch, context.NUbatch, context.NSeqMax, context.NThreads, context.FlashAttention),
             (ours.NCtx, ours.NBatch, ours.NUbatch, ours.NSeqMax, ours.NThreads, ours.FlashAttention));
         Assert.Equal(
-            (context.KvUnified, context.OffloadKqv, context.Embeddings, context.CheckMemory, context.Pooling),
-            (ours.KvUnified, ours.OffloadKqv, ours.Embeddings, ours.CheckMemory, ours.Pooling));
+            (context.KvUnified, context.OffloadKqv, context.SearchMemory, context.Embeddings, context.CheckMemory, context.Pooling),
+            (ours.KvUnified, ours.OffloadKqv, ours.SearchMemory, ours.Embeddings, ours.CheckMemory, ours.Pooling));
         AnnSamplerParams sampler = AnnSamplerParams.Default();
         AnnSamplerParams sampling = new SamplingOptions().ToNative();
         Assert.Equal(
