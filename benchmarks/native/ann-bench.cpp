@@ -1,6 +1,6 @@
 // The twin of native/stock/stock-bench.cpp over our C ABI, for machines without .NET: the same commands, one JSON line in,
 // one out. "open" takes our options too: "mode" (0 off, 1 dense, 2 exact, 3 HNSW, 4 auto), "ef", "top_k", "min_context", "type_s", "layers" (searched),
-// "gpu" (layers).
+// "gpu" (layers), "kv_memory" ("device", "host"), "search_memory" ("auto", "device", "host").
 // "fill" and "run" as there; "generate" ("prompt": tokens, "n") answers the n tokens of a greedy answer and the "ns" from its
 // first to its last; "stats" answers {"search_ns", "attention_ns", "other_ns"} of one decoded token, "index" what the index did
 // for "n" of them: recall_index, and per query cells visited and keys compared.
@@ -71,6 +71,14 @@ private:
 
     static void set_type(char (&to)[16], const std::string & name) { std::snprintf(to, sizeof(to), "%s", name.c_str()); }
 
+    static int32_t place(const std::string & name, const std::vector<std::string> & names) {
+        const auto it = std::find(names.begin(), names.end(), name);
+        if (it == names.end()) {
+            throw std::runtime_error("'" + name + "' is no memory");
+        }
+        return (int32_t) (it - names.begin());
+    }
+
     json open(const json & r) {
         const auto start = clock_type::now();
         const std::string wanted = r.at("model");
@@ -110,6 +118,8 @@ private:
             p.search.n_layers = (int32_t) layers.size();
             p.search.layers   = layers.data();
         }
+        p.offload_kqv   = place(r.value("kv_memory", "device"), { "host", "device" });
+        p.search_memory = place(r.value("search_memory", "auto"), { "auto", "device", "host" }); // as ann_search_memory
         ann_context * c = nullptr;
         call([&](ann_error * e) { return ann_context_create(model.get(), &p, &c, e); });
         ctx.reset(c);

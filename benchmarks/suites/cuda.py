@@ -4,7 +4,10 @@ weights, d_search 128, caches filled with random contents. cuda.sh builds what i
 
   cuda.py --bin BUILD --stock BUILD --models DIR --record FILE [--depths 0 32768 ...] [--prompts 131072 ...] [--variants TEXT]
 
-One process a variant, one after the other (two contexts do not fit). Appends a JSON line a test to FILE, prints a table.
+One process a model, one variant after the other (two contexts do not fit). Appends a JSON line a test to FILE, prints a table.
+
+  cuda.py --placements ... --depths 131072 times K/V, search keys and the index in main memory or on the GPU instead; K/V take
+  19.3 GB of main memory then, and an index some minutes of its CPU.
 """
 import argparse
 import datetime
@@ -28,6 +31,20 @@ VARIANTS = [
     ("r4 q4_0 k128", "ann", "q4_0", 4, 128, "f16"),
     ("r4 q4_0 k128 q8_0 keys", "ann", "q4_0", 4, 128, "q8_0"),
 ]
+# The same, and what "open" of ann-bench takes besides: beside K/V and keys on the GPU, everything in main memory, K/V there with
+# keys on the GPU, keys there with K/V on the GPU, searched by the CPU exactly and by an index.
+PLACEMENTS = [
+    (f"r{reserved} f16 k128" + suffix, "ann", "f16", reserved, 128, "f16", options)
+    for reserved in (4, 0)
+    for suffix, options in (
+        ("", {}),
+        (", all on the host", {"kv_memory": "host"}),
+        (", K/V on the host", {"kv_memory": "host", "search_memory": "device"}),
+        (", keys on the host", {"search_memory": "host"}),
+        (", keys on the host, hnsw", {"search_memory": "host", "mode": 3}),
+    )
+]
+
 PROMPT_VARIANTS = ("stock f16", "r4 f16 k128")  # long prompts take half a minute
 
 
@@ -49,12 +66,17 @@ class Program:
         return answer
 
     def close(self):
-        self.process.stdin.close()
+        try:
+            self.process.stdin.close()
+        except OSError:
+            pass  # it ended
         self.process.wait()
 
 
-def tests_of(depth):
+def tests_of(depth, placements):
     """(prompt tokens, generated tokens, repetitions)"""
+    if placements:
+        return [(0, 16, 3), (512, 0, 1)]  # some prompts take a minute
     tests = [(0, 32, 5)]
     if depth in (0, 131072):
         tests.append((512, 0, 3))
@@ -76,21 +98,33 @@ def tests_of_prompt(tokens):
     return [(tokens, 0, 1)]
 
 
-def run_variant(args, variant, stock_ns, rows):
-    name, program, weights, reserved, top_k, type_s = variant
-    model = os.path.join(args.models, f"qwen3-4b-{weights}" + ("" if reserved is None else f"-r{reserved}") + ".gguf")
-    command = [f"{args.stock}/bin/stock-bench", f"{args.stock}/bin"] if program == "stock" else [f"{args.bin}/benchmarks/ann-bench"]
-    bench = Program(command)
+def model_of(args, variant):
+    _, _, weights, reserved, *_ = variant
+    return os.path.join(args.models, f"qwen3-4b-{weights}" + ("" if reserved is None else f"-r{reserved}") + ".gguf")
+
+
+def start(args, variant):
+    program = variant[1]
+    return Program([f"{args.stock}/bin/stock-bench", f"{args.stock}/bin"] if program == "stock" else [f"{args.bin}/benchmarks/ann-bench"])
+
+
+def run_variant(args, bench, variant, stock_ns, rows):
+    name, program, weights, reserved, top_k, type_s, *rest = variant
+    placement = rest[0] if rest else {}
+    model = model_of(args, variant)
+    threads = args.threads if args.placements else 8
     gpu, driver, _ = gpu_info()
-    prompts = args.prompts if name in PROMPT_VARIANTS else []
-    for depth, tests in [(d, tests_of(d)) for d in args.depths] + [(0, tests_of_prompt(n)) for n in prompts]:
-        options = {} if program == "stock" else {"top_k": top_k, "type_s": type_s, "mode": 2, "min_context": MIN_CONTEXT}
-        opened = bench(cmd="open", model=model, n_ctx=depth + max(pp for pp, _, _ in tests) + 1024, threads=8, n_batch=2048, n_ubatch=512, flash=1,
+    prompts = args.prompts if name in PROMPT_VARIANTS and not args.placements else []
+    for depth, tests in [(d, tests_of(d, args.placements)) for d in args.depths] + [(0, tests_of_prompt(n)) for n in prompts]:
+        options = {} if program == "stock" else {"top_k": top_k, "type_s": type_s, "mode": 2, "min_context": MIN_CONTEXT, **placement}
+        opened = bench(cmd="open", model=model, n_ctx=depth + max(pp for pp, _, _ in tests) + 1024, threads=threads, n_batch=2048, n_ubatch=512, flash=1,
                        type_k="f16", type_v="f16", **options)
         if depth:
             bench(cmd="fill", n=depth, seed=1)
+        index = bench(cmd="index", n=8) if options.get("mode") == 3 and depth else {}
         for pp, tg, repetitions in tests:
-            bench(cmd="run", pp=min(pp, 1024), tg=min(tg, 8))  # warm
+            if tg or not args.placements:
+                bench(cmd="run", pp=min(pp, 1024), tg=min(tg, 8))  # warm
             samples = [bench(cmd="run", pp=pp, tg=tg)["ns"] for _ in range(repetitions)]
             median = int(statistics.median(samples))
             key = (weights, pp, tg, depth)
@@ -100,13 +134,15 @@ def run_variant(args, variant, stock_ns, rows):
             state = gpu_info()[2]
             row = {
                 "build_commit": args.commit, "gpu_info": gpu, "driver": driver, "model_filename": os.path.basename(model),
-                "model_size": opened["model_bytes"], "n_batch": 2048, "n_ubatch": 512, "n_threads": 8, "type_k": "f16", "type_v": "f16",
+                "model_size": opened["model_bytes"], "n_batch": 2048, "n_ubatch": 512, "n_threads": threads, "type_k": "f16", "type_v": "f16",
                 "n_gpu_layers": -1, "flash_attn": 1, "n_prompt": pp, "n_gen": tg, "n_depth": depth,
                 "test_time": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
                 "avg_ns": int(statistics.mean(samples)), "stddev_ns": int(statistics.pstdev(samples)), "samples_ns": samples,
-                "llama_cpp": args.llama_cpp, "search": "stock" if program == "stock" else "exact", "mode": name, "n_top_k": top_k,
+                "llama_cpp": args.llama_cpp, "search": "stock" if program == "stock" else "hnsw" if options["mode"] == 3 else "exact", "mode": name, "n_top_k": top_k,
                 "n_reserved": reserved, "type_search": type_s, "fill": "random" if depth else "none", "median_ns": median,
-                "ratio_to_stock": ratio, "recall_index": None if program == "stock" else 1.0,
+                "ratio_to_stock": ratio, "recall_index": None if program == "stock" else index.get("recall_index") if options["mode"] == 3 else 1.0,
+                "no_kv_offload": placement.get("kv_memory") == "host", "search_memory": placement.get("search_memory", "auto"),
+                "ef": None if program == "stock" or options["mode"] != 3 else max(320, top_k), "index_bytes": index.get("index_bytes", 0),
                 "k_bytes": opened["k_bytes"], "v_bytes": opened["v_bytes"], "search_bytes": opened.get("search_bytes", 0),
                 "gpu_state": state, "host_load": os.getloadavg()[0], "command": " ".join(sys.argv),
             }
@@ -114,9 +150,8 @@ def run_variant(args, variant, stock_ns, rows):
             with open(args.record, "a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             per_s = (pp + tg) * 1e9 / median
-            print(f"{name:24} {'pp' if pp else 'tg'}{pp or tg} @ {depth:6}: {per_s:9.1f} tok/s {median/1e6/(tg or 1):8.3f} ms"
-                  + (f"  x{ratio:.2f}" if ratio else ""), flush=True)
-    bench.close()
+            print(f"{name:34} {'pp' if pp else 'tg'}{pp or tg} @ {depth:6}: {per_s:9.1f} tok/s {median/1e6/(tg or 1):8.3f} ms"
+                  + (f"  x{ratio:.2f}" if ratio else "") + (f"  recall_index {index['recall_index']:.3f}" if index else ""), flush=True)
 
 
 def main():
@@ -128,17 +163,27 @@ def main():
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 32768, 131072, 262144])
     parser.add_argument("--prompts", type=int, nargs="*", default=[131072], help="lengths of whole prompts to time")
     parser.add_argument("--variants", default="", help="only those whose name contains it; several: a|b")
+    parser.add_argument("--placements", action="store_true", help="time where K/V and search keys are kept instead (--threads of the CPU)")
+    parser.add_argument("--threads", type=int, default=min(16, os.cpu_count() or 1), help="with --placements")
     parser.add_argument("--commit", default="unknown")
     parser.add_argument("--llama-cpp", default="unknown")
     args = parser.parse_args()
     stock_ns, rows = {}, []
-    for variant in VARIANTS:
+    bench, running = None, None
+    for variant in PLACEMENTS if args.placements else VARIANTS:
         if args.variants and not any(part in variant[0] for part in args.variants.split("|")):
             continue
         try:
-            run_variant(args, variant, stock_ns, rows)
-        except RuntimeError as error:
+            if running != (variant[1], model_of(args, variant)):
+                if bench:
+                    bench.close()
+                bench, running = start(args, variant), (variant[1], model_of(args, variant))
+            run_variant(args, bench, variant, stock_ns, rows)
+        except (RuntimeError, OSError) as error:
             print(f"{variant[0]}: {error}", flush=True)
+            running = None
+    if bench:
+        bench.close()
     return 0
 
 

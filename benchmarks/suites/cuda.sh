@@ -4,6 +4,7 @@
 #
 #   benchmarks/suites/cuda.sh                     appends to benchmarks/records/MACHINE/DATE-cuda-{ops.txt,depth.jsonl}
 #   ARCH=89 DEPTHS="0 32768" benchmarks/suites/cuda.sh
+#   PLACEMENTS=1 benchmarks/suites/cuda.sh        also times caches in main memory (20 GB of it), some minutes more
 #   BUILD=dir STOCK=dir benchmarks/suites/cuda.sh does not build: uses these build folders (ours, the unpatched library's)
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
@@ -30,6 +31,7 @@ export OMP_WAIT_POLICY=passive
 failed=0 # the figures are taken all the same
 "$BUILD/tests/test-ann-gpu" 2>/dev/null || failed=1
 "$BUILD/tests/test-model-gpu" 2>/dev/null || failed=1
+"$BUILD/tests/test-search-memory" 2>/dev/null || failed=1
 
 echo "== ops"
 "$BUILD/benchmarks/ann-op-bench" "$root/$BUILD/bin" 2>/dev/null | tee -a "$records/$day-cuda-ops.txt"
@@ -46,4 +48,10 @@ synthesise q4_0 4  qwen3-4b-q4_0-r4.gguf
 python3 benchmarks/suites/cuda.py --bin "$BUILD" --stock "$STOCK" --models "$models" --depths "${depths[@]}" \
     --record "$records/$day-cuda-depth.jsonl" --commit "$commit" \
     --llama-cpp "$(sed -n 's/^tag  *//p' native/LLAMA_CPP_VERSION)" 2>/dev/null
+if [ -n "${PLACEMENTS-}" ]; then
+    unset OMP_WAIT_POLICY
+    python3 benchmarks/suites/cuda.py --placements --bin "$BUILD" --stock "$STOCK" --models "$models" --depths 131072 --prompts \
+        --record "$records/$day-cuda-placements.jsonl" --commit "$commit" \
+        --llama-cpp "$(sed -n 's/^tag  *//p' native/LLAMA_CPP_VERSION)" 2>/dev/null
+fi
 exit "$failed"
