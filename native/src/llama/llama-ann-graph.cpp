@@ -196,9 +196,14 @@ void ann_place(const llm_graph_context & g, ggml_tensor * t, const ggml_tensor *
     }
 }
 
-// The search keys of a layer are on the host, its K and V are not.
-bool ann_searches_apart(const llama_kv_cache_ann & kv, int il) {
-    return ggml_backend_buffer_is_host(kv.get_twin()->get_k_storage(il)->buffer) && !ggml_backend_buffer_is_host(kv.get_k_storage(il)->buffer);
+// What attention will be built with; null: this architecture makes it later.
+const llm_graph_input_attn_kv * ann_attn_input(const llm_graph_context & g) {
+    for (const auto & inp : g.res->inputs) {
+        if (const auto * res = dynamic_cast<const llm_graph_input_attn_kv *>(inp.get())) {
+            return res;
+        }
+    }
+    return nullptr;
 }
 
 // The search keys of a dense graph's layers are read by nothing in it. Those of few tokens are stored one behind the other:
@@ -217,21 +222,27 @@ void ann_store_key(const llm_graph_context & g, const llama_kv_cache_ann_context
             }
         }
     }
-    if (ann_searches_apart(*kv, il)) {
-        for (const ggml_tensor * store : g.ann.stores) { // the device first, then the host, once
-            ggml_build_forward_expand(g.gf, store->src[0]);
-        }
-    }
     for (ggml_tensor * store : g.ann.stores) {
         ggml_build_forward_expand(g.gf, store);
     }
     g.ann.stores.clear();
 }
 
+// [n_embd_search, n_tokens/n_stream, 1, n_stream]
+ggml_tensor * ann_query(const llm_graph_context & g, const ggml_tensor * keys, ggml_tensor * q) {
+    return ggml_reshape_4d(g.ctx0, q, keys->ne[0], g.n_tokens/keys->ne[3], 1, keys->ne[3]);
+}
+
+// [n_embd_search, n_kv, 1, n_stream]
+ggml_tensor * ann_keys(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, int il) {
+    return ggml_permute(g.ctx0, mctx->get_twin()->get_k(g.ctx0, il), 0, 2, 1, 3);
+}
+
 // exact, or by the index; depends on shapes, n_kv, parameters and the index's readiness only, as a reused graph must
 ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * q, ggml_tensor * k,
         ggml_tensor * mask, int il) {
     const auto & params = mctx->get_cache()->get_params();
+    ggml_tensor * res = nullptr;
     const bool wanted = params.mode == LLAMA_ANN_MODE_HNSW && k->ne[1] >= params.index_min_context;
     auto * index = wanted && mctx->get_cache()->get_index()->has_layer(il) ? mctx->get_cache()->get_index() : nullptr;
     const bool few = q->ne[1] <= llama_ann_index::max_queries;
@@ -241,14 +252,16 @@ ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_c
             g.cb(g.ann.visible, LLAMA_ANN_NODE_VISIBLE, il);
             ann_place(g, g.ann.visible, k);
         }
-        return index->build_search(g.ctx0, q, k, g.ann.visible, g.ann.inp->always, params.top_k, il);
-    }
-    if (ggml_tensor * insert = index ? index->build_insert(g.ctx0, q->ne[1], il) : nullptr) {
+        res = index->build_search(g.ctx0, q, k, g.ann.visible, g.ann.inp->always, params.top_k, il);
+    } else if (ggml_tensor * insert = index ? index->build_insert(g.ctx0, q->ne[1], il) : nullptr) {
         g.cb(insert, LLAMA_ANN_NODE_INSERT, il);
         ann_place(g, insert, k);
         ggml_build_forward_expand(g.gf, insert);
     }
-    return ggml_ann_topk(g.ctx0, q, k, g.ann.inp->ranges ? g.ann.inp->ranges : mask, g.ann.inp->always, params.top_k);
+    res = res ? res : ggml_ann_topk(g.ctx0, q, k, g.ann.inp->ranges ? g.ann.inp->ranges : mask, g.ann.inp->always, params.top_k);
+    g.cb(res, LLAMA_ANN_NODE_TOPK, il);
+    ann_place(g, res, k);
+    return res;
 }
 
 } // namespace
@@ -274,6 +287,23 @@ void llama_ann_build_search(const llm_graph_context & g, const llama_layer & lay
     if (kv->is_searched(il) && (inp->sparse || kv->get_params().measure)) {
         res.q = ann_project(g, m, layer.indexer_proj, cur, inp->pos);
         g.cb(res.q, "ann_q", il);
+    }
+    // Where a cache is on the host, nodes come in an order that changes the device twice a layer, not for each of them.
+    const bool keys_on_host = ggml_backend_buffer_is_host(kv->get_twin()->get_k_storage(il)->buffer);
+    const bool kv_on_host   = ggml_backend_buffer_is_host(kv->get_k_storage(il)->buffer);
+    if (keys_on_host) {
+        ggml_build_forward_expand(g.gf, res.k);
+        if (res.q) {
+            ggml_build_forward_expand(g.gf, res.q);
+        }
+    } else if (const auto * attn = kv_on_host ? ann_attn_input(g) : nullptr) {
+        ann_store_key(g, mctx, res.k, attn->get_k_idxs(), il);
+        res.is_stored = true;
+        if (res.q && kv->get_params().selector == LLAMA_ANN_SELECTOR_LEARNED && kv->get_params().n_frozen == 0) {
+            ggml_tensor * keys = ann_keys(g, mctx, il);
+            res.candidates = ann_search(g, mctx, ann_query(g, keys, res.q), keys, attn->get_kq_mask(), il);
+            ggml_build_forward_expand(g.gf, res.candidates);
+        }
     }
     g.ann.layers[il] = res;
 }
@@ -301,11 +331,10 @@ ggml_tensor * llama_ann_build_attn(
     ggml_context * ctx0 = g.ctx0;
 
     const bool searched = vectors != g.ann.layers.end() && vectors->second.q;
-    if (searched && ann_searches_apart(*kv, il)) {
-        ggml_build_forward_expand(g.gf, vectors->second.q); // before the device waits for the host
-    }
     if (vectors != g.ann.layers.end()) {
-        ann_store_key(g, mctx, vectors->second.k, inp->get_k_idxs(), il);
+        if (!vectors->second.is_stored) {
+            ann_store_key(g, mctx, vectors->second.k, inp->get_k_idxs(), il);
+        }
         kv->mark_hooked(il);
     }
 
@@ -354,21 +383,21 @@ ggml_tensor * llama_ann_build_attn(
         return ann_use_dense_op(k) ? attend(nullptr) : attend_densely();
     }
 
-    const int64_t d = kv->get_model().n_embd_search;
-    ggml_tensor * q_search = ggml_reshape_4d(ctx0, vectors->second.q, d, g.n_tokens/n_stream, 1, n_stream);
-    ggml_tensor * k_search = ggml_permute(ctx0, mctx->get_twin()->get_k(ctx0, il), 0, 2, 1, 3);
-
-    ggml_tensor * candidates = nullptr;
+    ggml_tensor * candidates = vectors->second.candidates;
+    ggml_tensor * k_search   = ann_keys(g, mctx, il);
+    ggml_tensor * q_search   = ann_query(g, k_search, vectors->second.q);
+    auto select = [&](ggml_tensor * by_q, ggml_tensor * by_k, ggml_ann_selector selector, int32_t seed) {
+        candidates = ggml_ann_select(ctx0, by_q, by_k, mask_of_layer(), g.ann.inp->always, params.top_k, selector, seed, params.n_frozen);
+        g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
+        ann_place(g, candidates, by_k);
+    };
     if (params.selector != LLAMA_ANN_SELECTOR_LEARNED) {
-        candidates = ggml_ann_select(ctx0, q, k, mask_of_layer(), g.ann.inp->always, params.top_k,
-            (ggml_ann_selector) (params.selector - 1), params.seed + il, params.n_frozen);
+        select(q, k, (ggml_ann_selector) (params.selector - 1), params.seed + il);
     } else if (params.n_frozen > 0) {
-        candidates = ggml_ann_select(ctx0, q_search, k_search, mask_of_layer(), g.ann.inp->always, params.top_k, GGML_ANN_SELECTOR_DOT, 0, params.n_frozen);
-    } else {
+        select(q_search, k_search, GGML_ANN_SELECTOR_DOT, 0);
+    } else if (!candidates) {
         candidates = ann_search(g, mctx, q_search, k_search, inp->get_kq_mask(), il);
     }
-    g.cb(candidates, LLAMA_ANN_NODE_TOPK, il);
-    ann_place(g, candidates, params.selector != LLAMA_ANN_SELECTOR_LEARNED ? k : k_search);
 
     if (params.measure) {
         ggml_tensor * measure = ggml_ann_measure(ctx0, q, k, candidates, mask_of_layer(), params.top_k, kq_scale, softcap);

@@ -18,6 +18,9 @@ struct llama_ann_graph {
     struct vectors {
         ggml_tensor * q = nullptr; // [n_embd_search, n_tokens] f32, null where nothing is searched
         ggml_tensor * k = nullptr; // [n_embd_search, 1, n_tokens] f32, as it is stored
+
+        bool          is_stored  = false;
+        ggml_tensor * candidates = nullptr; // if they were searched for before K and V are stored
     };
 
     std::map<int, vectors> layers;

@@ -81,6 +81,8 @@ const std::vector<llama_token> & text() {
 // Nodes on the host, by the name before the layer, of all layers; and what was copied to the device of the node that read it.
 struct watcher {
     std::map<std::string, int> on_host, on_device;
+    int  n_changes = 0; // of device, from node to node
+    bool was_on_host = true;
     std::map<std::string, size_t> copied; // of the last graphs
 
     static bool call(ggml_tensor * t, bool ask, void * self) {
@@ -92,6 +94,11 @@ struct watcher {
 
     void see(const ggml_tensor * t) {
         const std::string name = t->name;
+        const bool is_view = t->op == GGML_OP_NONE || t->op == GGML_OP_RESHAPE || t->op == GGML_OP_VIEW || t->op == GGML_OP_PERMUTE || t->op == GGML_OP_TRANSPOSE;
+        if (!is_view && ggml_backend_buffer_is_host(t->buffer) != was_on_host) {
+            was_on_host = !was_on_host;
+            ++n_changes;
+        }
         for (const char * of : { LLAMA_ANN_NODE_TOPK "-", LLAMA_ANN_NODE_ATTN "-" }) {
             if (name.rfind(of, 0) == 0 && (t->op == GGML_OP_ANN || t->op == GGML_OP_CUSTOM)) {
                 ++(ggml_backend_buffer_is_host(t->buffer) ? on_host : on_device)[of];
@@ -269,7 +276,9 @@ TEST("search and attention are computed where their cells lie, caches are not co
             s.seen.check_no_cache();
             const int n_device = N_DECODED*(n_gpu_layers == 99 ? N_LAYER : 5); // of the 6 the output is one
             const int n_all    = N_DECODED*N_LAYER;
-            std::printf("     %d layers, %s: %.1e, %zu bytes copied for a token\n", n_gpu_layers, p.name, worst(expected[p.mode], got), s.seen.bytes());
+            std::printf("     %d layers, %s: %.1e, for a token %zu bytes copied, %.1f changes of device\n", n_gpu_layers, p.name,
+                worst(expected[p.mode], got), s.seen.bytes(), s.seen.n_changes/(double) N_DECODED);
+            CHECK_LE(s.seen.n_changes, N_DECODED*(2*n_device/N_DECODED + 6)); // two a layer, and those around the layers
             CHECK_EQ(s.seen.on_device[LLAMA_ANN_NODE_TOPK "-"], p.search_on_device ? n_device : 0);
             CHECK_EQ(s.seen.on_host  [LLAMA_ANN_NODE_TOPK "-"], p.search_on_device ? n_all - n_device : n_all);
             CHECK_EQ(s.seen.on_device[LLAMA_ANN_NODE_ATTN "-"], p.attention_on_device ? n_device : 0);
@@ -289,6 +298,21 @@ TEST("the sparse prompt of a layer on the CPU is searched and attended to there,
         session s(model(6), p);
         s.decode(0, N_PROMPT);
         s.seen.check_no_cache();
+    }
+}
+
+TEST("attention to all cells: search keys are stored where they lie, nothing else changes the device") {
+    const auto expected = session(model(0), PLACES[1], N_CTX).read_text();
+    for (const place & p : PLACES) {
+        session s(model(99), p, N_CTX);
+        const auto got = s.read_text();
+        s.seen.check_no_cache();
+        s.seen.forget();
+        s.decode(N_PROMPT + N_DECODED, 1);
+        s.seen.check_no_cache();
+        std::printf("     %s: %.1e, for a token %zu bytes copied, %d changes of device\n", p.name, worst(expected, got), s.seen.bytes(), s.seen.n_changes);
+        CHECK_LE(s.seen.n_changes, p.attention_on_device ? 6 : 2*N_LAYER + 6);
+        CHECK_LE(worst(expected, got), TOLERANCE);
     }
 }
 
