@@ -87,8 +87,9 @@ def gpu_info():
     query = "name,driver_version,clocks.sm,clocks.mem,clocks.max.sm,memory.total,power.limit"
     try:
         row = subprocess.run(["nvidia-smi", f"--query-gpu={query}", "--format=csv,noheader"], capture_output=True, text=True, check=True)
-        name, driver, *state = [x.strip() for x in row.stdout.splitlines()[0].split(",")]
-        return name, driver, dict(zip(query.split(",")[2:], state))
+        rows = row.stdout.splitlines()
+        name, driver, *state = [x.strip() for x in rows[0].split(",")]
+        return (f"{len(rows)} x " if len(rows) > 1 else "") + name, driver, dict(zip(query.split(",")[2:], state))
     except (OSError, subprocess.CalledProcessError, ValueError, IndexError):
         return "", "", {}
 
