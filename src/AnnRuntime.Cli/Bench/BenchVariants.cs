@@ -34,6 +34,7 @@ internal static class BenchVariants
                     TypeK = NameOf(options.KeyType),
                     TypeV = NameOf(options.ValueType),
                     TypeSearch = NameOf(options.SearchKeyType),
+                    NoKvOffload = !options.OffloadCache,
                     FlashAttn = options.FlashAttention is { } flash ? (flash ? 1 : 0) : -1,
                     NReserved = model.Info.Layers, // the runner subtracts the searched ones
                     RecallIndex = search.Search.Mode == SearchMode.Exact ? 1 : null, // of an index the runner measures it
