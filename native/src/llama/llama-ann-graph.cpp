@@ -29,8 +29,7 @@ bool ann_is_sparse(const llama_kv_cache_ann_context & mctx, const llama_ubatch &
 
 // the mask says what is visible and nothing else, by positions alone, and is read where the graph's device can write it
 bool ann_may_have_ranges(const llama_kv_cache_ann_context * mctx, const llama_ubatch & ubatch, const llama_cparams & cparams, const llama_hparams & hparams) {
-    return mctx->has_sinfo() && cparams.causal_attn && !ubatch.is_pos_2d() && !hparams.use_alibi && hparams.swa_type == LLAMA_SWA_TYPE_NONE &&
-        mctx->get_cache()->get_params().mode != LLAMA_ANN_MODE_HNSW; // the index reads the mask on the host
+    return mctx->has_sinfo() && cparams.causal_attn && !ubatch.is_pos_2d() && !hparams.use_alibi && hparams.swa_type == LLAMA_SWA_TYPE_NONE;
 }
 
 // The range of cells that each token of the ubatch sees; false if one sees others. ranges: [2*n_tokens], may be null.
@@ -242,13 +241,14 @@ ggml_tensor * ann_keys(const llm_graph_context & g, const llama_kv_cache_ann_con
 ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_context * mctx, ggml_tensor * q, ggml_tensor * k,
         ggml_tensor * mask, int il) {
     const auto & params = mctx->get_cache()->get_params();
-    ggml_tensor * res = nullptr;
+    ggml_tensor * shown = g.ann.inp->ranges ? g.ann.inp->ranges : mask;
+    ggml_tensor * res   = nullptr;
     const bool wanted = params.mode == LLAMA_ANN_MODE_HNSW && k->ne[1] >= params.index_min_context;
     auto * index = wanted && mctx->get_cache()->get_index()->has_layer(il) ? mctx->get_cache()->get_index() : nullptr;
     const bool few = q->ne[1] <= llama_ann_index::max_queries;
     if (index && few && g.ann.inp->ready[(size_t) il]) {
         if (!g.ann.visible) {
-            g.ann.visible = llama_ann_index::build_visible(g.ctx0, mask);
+            g.ann.visible = llama_ann_index::build_visible(g.ctx0, shown, k->ne[1]);
             g.cb(g.ann.visible, LLAMA_ANN_NODE_VISIBLE, il);
             ann_place(g, g.ann.visible, k);
         }
@@ -258,7 +258,7 @@ ggml_tensor * ann_search(const llm_graph_context & g, const llama_kv_cache_ann_c
         ann_place(g, insert, k);
         ggml_build_forward_expand(g.gf, insert);
     }
-    res = res ? res : ggml_ann_topk(g.ctx0, q, k, g.ann.inp->ranges ? g.ann.inp->ranges : mask, g.ann.inp->always, params.top_k);
+    res = res ? res : ggml_ann_topk(g.ctx0, q, k, shown, g.ann.inp->always, params.top_k);
     g.cb(res, LLAMA_ANN_NODE_TOPK, il);
     ann_place(g, res, k);
     return res;

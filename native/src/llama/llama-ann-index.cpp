@@ -45,6 +45,12 @@ template <typename T> uint64_t ann_visible_word(const T * mask, int64_t n, T hid
     return res;
 }
 
+// cells first .. first + n of which the range shows some
+uint64_t ann_range_word(const int32_t * range, int64_t first, int64_t n) {
+    const int64_t from = std::max<int64_t>(range[0] - first, 0), to = std::min<int64_t>(range[1] - first, n);
+    return from >= to ? 0 : (~(uint64_t) 0 >> (64 - (to - from))) << from;
+}
+
 ann_idx::vector_rows ann_rows(const ggml_tensor * keys, int64_t stream) {
     ann_idx::vector_rows res;
     res.base         = (const uint8_t *) keys->data + stream*keys->nb[2];
@@ -322,9 +328,9 @@ bool llama_ann_index::holds_only(uint32_t stream, llama_seq_id seq) const {
 // ---------------------------------------------------------------------------------------------------------------------
 // ops
 
-ggml_tensor * llama_ann_index::build_visible(ggml_context * ctx, ggml_tensor * mask) {
-    return ggml_custom_4d(ctx, GGML_TYPE_I32, visible_shape(mask->ne[0]).n_values(), mask->ne[1], 1, mask->ne[3],
-        &mask, 1, run_visible, GGML_N_TASKS_MAX, nullptr);
+ggml_tensor * llama_ann_index::build_visible(ggml_context * ctx, ggml_tensor * visible, int64_t n_kv) {
+    return ggml_custom_4d(ctx, GGML_TYPE_I32, visible_shape(n_kv).n_values(), visible->ne[1], 1, visible->ne[3],
+        &visible, 1, run_visible, GGML_N_TASKS_MAX, (void *) (intptr_t) n_kv);
 }
 
 ggml_tensor * llama_ann_index::build_search(ggml_context * ctx, ggml_tensor * q, ggml_tensor * k, ggml_tensor * visible,
@@ -348,19 +354,21 @@ ggml_tensor * llama_ann_index::build_insert(ggml_context * ctx, int64_t n_tokens
     return ggml_custom_4d(ctx, GGML_TYPE_I32, n_tokens, 1, 1, 1, &keys, 1, run_insert, GGML_N_TASKS_MAX, &l);
 }
 
-void llama_ann_index::run_visible(ggml_tensor * dst, int ith, int nth, void *) {
-    const ggml_tensor * mask = dst->src[0];
-    const visible_shape shape(mask->ne[0]);
+void llama_ann_index::run_visible(ggml_tensor * dst, int ith, int nth, void * user_data) {
+    const ggml_tensor * src  = dst->src[0];
+    const int64_t       n_kv = (intptr_t) user_data;
+    const visible_shape shape(n_kv);
     for (int64_t row = 0; row < dst->ne[1]*dst->ne[3]; ++row) {
         uint64_t * words  = ann_row<uint64_t>(dst, row);
         int32_t  * counts = (int32_t *) (words + shape.n_words);
         for (int64_t chunk = ith; chunk < shape.n_chunks; chunk += nth) {
             counts[chunk] = 0;
             for (int64_t w = chunk*N_CHUNK; w < std::min(shape.n_words, (chunk + 1)*N_CHUNK); ++w) {
-                const int64_t n = std::min<int64_t>(64, mask->ne[0] - w*64);
-                words[w] = mask->type == GGML_TYPE_F16 ?
-                    ann_visible_word<uint16_t>(ann_row<uint16_t>(mask, row) + w*64, n, 0xFC00) :
-                    ann_visible_word<float>(ann_row<float>(mask, row) + w*64, n, -INFINITY);
+                const int64_t n = std::min<int64_t>(64, n_kv - w*64);
+                words[w] = src->type == GGML_TYPE_I32 ? ann_range_word(ann_row<int32_t>(src, row), w*64, n) :
+                    src->type == GGML_TYPE_F16 ?
+                    ann_visible_word<uint16_t>(ann_row<uint16_t>(src, row) + w*64, n, 0xFC00) :
+                    ann_visible_word<float>(ann_row<float>(src, row) + w*64, n, -INFINITY);
                 counts[chunk] += __builtin_popcountll(words[w]);
             }
         }

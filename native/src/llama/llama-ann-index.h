@@ -63,9 +63,9 @@ public:
     // Everything pending, at once.
     void build(int n_threads);
 
-    // mask: [n_kv, n_tokens, 1, n_stream] f32 | f16
-    // res:  [.., n_tokens, 1, n_stream] i32: a bit for each visible cell, then counts; for build_search
-    static ggml_tensor * build_visible(ggml_context * ctx, ggml_tensor * mask);
+    // visible: [n_kv, n_tokens, 1, n_stream] f32 | f16, a mask, or [2, n_tokens, 1, n_stream] i32, ranges of cells
+    // res:     [.., n_tokens, 1, n_stream] i32: a bit for each visible cell, then counts; for build_search
+    static ggml_tensor * build_visible(ggml_context * ctx, ggml_tensor * visible, int64_t n_kv);
 
     // As ggml_ann_topk, of the cells that an index of ef_search finds. Inserts some pending cells first.
     ggml_tensor * build_search(ggml_context * ctx, ggml_tensor * q, ggml_tensor * k, ggml_tensor * visible,

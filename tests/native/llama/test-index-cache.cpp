@@ -7,6 +7,7 @@
 
 #include "ggml-backend.h"
 #include "llama-ann.h"
+#include "llama-kv-cache-ann.h"
 #include "llama-model.h"
 
 #include <algorithm>
@@ -22,6 +23,10 @@ constexpr int32_t TOP_K = 32, N_SEQ = 3, N_CTX = 2048;
 
 struct observer {
     int64_t n_query = 0, n_found = 0, n_wanted = 0;
+    int64_t n_ranges = 0, n_masks = 0; // what the visible cells were told by
+    const llama_kv_cache_ann * cache = nullptr;
+    llama_seq_id seq   = 0; // of the batch
+    llama_pos    first = 0;
     std::string failure;
 
     static bool call(ggml_tensor * t, bool ask, void * self) {
@@ -52,11 +57,12 @@ struct observer {
     }
 
     void check_visible(const ggml_tensor * t) {
-        const ggml_tensor * mask = t->src[0];
+        ++(t->src[0]->type == GGML_TYPE_I32 ? n_ranges : n_masks);
+        const auto & cells = cache->get_cells(seq);
         for (int64_t i = 0; i < t->ne[1]*t->ne[3]; ++i) {
-            for (int64_t j = 0; j < mask->ne[0]; ++j) {
-                const float x = mask->type == GGML_TYPE_F16 ? ggml_fp16_to_fp32(row<ggml_fp16_t>(mask, i)[j]) : row<float>(mask, i)[j];
-                require(bit(t, i, j) == (x != -INFINITY), "a bit of the visible cells differs from the mask");
+            for (uint32_t j = 0; j < cells.used_max_p1(); ++j) {
+                const bool visible = !cells.is_empty(j) && cells.seq_has(j, seq) && cells.pos_get(j) <= first + (llama_pos) i;
+                require(bit(t, i, j) == visible, "a bit of the visible cells differs from the cells");
             }
         }
     }
@@ -177,6 +183,9 @@ struct session {
             b.seq_id[i][0] = s;
             b.logits[i] = i + 1 == n;
         }
+        o.cache = dynamic_cast<llama_kv_cache_ann *>(mem());
+        o.seq   = s;
+        o.first = end(s);
         const int32_t res = llama_decode(ctx.get(), b);
         llama_batch_free(b);
         if (res == 1) { // no room: divided positions leave more cells than used() counts
@@ -280,8 +289,10 @@ void run(bool unified, bool eager, uint32_t seed) {
     }
     const double recall = (double) s.o.n_found/(double) s.o.n_wanted;
     llama_ann_index_stats stats = llama_ann_get_index_stats(s.ctx.get(), 2);
-    std::printf("     %lld queries, recall_index %.4f; layer 2: %llu inserted, %llu of its searches scanned\n", (long long) s.o.n_query, recall,
-        (unsigned long long) stats.n_inserted, (unsigned long long) stats.n_exact);
+    std::printf("     %lld queries, recall_index %.4f; layer 2: %llu inserted, %llu of its searches scanned; cells by ranges %lld times, by masks %lld\n",
+        (long long) s.o.n_query, recall, (unsigned long long) stats.n_inserted, (unsigned long long) stats.n_exact, (long long) s.o.n_ranges,
+        (long long) s.o.n_masks);
+    CHECK(!eager || (s.o.n_ranges > 0 && s.o.n_masks > 0)); // with time it may be chance
     CHECK(s.o.n_query > (eager ? 500 : 100)); // not eager: exact search answers while much is pending
     CHECK(stats.n_inserted > 700);
     CHECK(recall > 0.85);
