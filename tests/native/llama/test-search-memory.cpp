@@ -338,14 +338,14 @@ TEST("two sequences in one batch, unified and in streams") {
 TEST("a state saved with one placement is loaded with every other") {
     for (const place & from : PLACES) {
         session a(model(99), from);
-        a.decode(0, 700);
+        a.decode(0, 400);
         const auto state = a.save();
-        const auto next = a.decode(700, 1);
+        const auto next = a.decode(400, 1);
         for (const place & to : PLACES) {
             for (int32_t n_gpu_layers : { 99, 0 }) {
                 session b(model(n_gpu_layers), to);
                 CHECK_EQ(llama_state_set_data(b.ctx.get(), state.data(), state.size()), state.size());
-                CHECK_LE(relative(next, b.decode(700, 1)), TOLERANCE);
+                CHECK_LE(relative(next, b.decode(400, 1)), TOLERANCE);
                 if (to.mode == LLAMA_ANN_MODE_HNSW && from.mode == LLAMA_ANN_MODE_HNSW) {
                     CHECK_EQ(llama_ann_get_index_stats(b.ctx.get(), 5).n_pending, (uint64_t) 0); // it was taken over
                 }
