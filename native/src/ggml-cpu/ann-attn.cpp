@@ -24,7 +24,7 @@ constexpr int     N_GROUP = 4;  // most query heads computed together
 // kernels: NG query heads of one K/V head and N_ROWS cells whose rows lie anywhere
 
 // scores[g*N_CHUNK + r] = dot(k[r], q[g])
-template <typename T, int NG>
+template <int NG, typename T>
 void score_rows(const T * const * k, const float * const * q, int64_t d, float * scores) {
     constexpr int NR = NG <= 3 ? 4 : 2; // rows together, so that the sums stay in 16 registers
     const int64_t d_vec = d - d % VF;
@@ -55,8 +55,40 @@ void score_rows(const T * const * k, const float * const * q, int64_t d, float *
     }
 }
 
+// the same for q8_0, converted in registers
+template <int NG>
+void score_rows(const block_q8_0 * const * k, const float * const * q, int64_t d, float * scores) {
+    constexpr int NR = NG <= 3 ? 4 : 2;
+    for (int r0 = 0; r0 < N_ROWS; r0 += NR) {
+        vf acc[NG][4] = {};
+        for (int64_t b = 0; b < d/QK8_0; ++b) {
+            vf scale[NR];
+            for (int r = 0; r < NR; ++r) {
+                scale[r] = splat(scalar_of(k[r0 + r][b].d));
+            }
+            for (int e = 0; e < QK8_0; e += VF) {
+                vf y[NG];
+                for (int g = 0; g < NG; ++g) {
+                    y[g] = load(q[g] + b*QK8_0 + e);
+                }
+                for (int r = 0; r < NR; ++r) {
+                    const vf x = load_i8(k[r0 + r][b].qs + e)*scale[r];
+                    for (int g = 0; g < NG; ++g) {
+                        acc[g][r] += x*y[g];
+                    }
+                }
+            }
+        }
+        for (int g = 0; g < NG; ++g) {
+            float sums[4];
+            sum4(acc[g], sums);
+            std::copy(sums, sums + NR, scores + g*N_CHUNK + r0);
+        }
+    }
+}
+
 // out[g] += sum over r of p[g*N_CHUNK + r] * v[r]
-template <typename T, int NG>
+template <int NG, typename T>
 void mix_rows(const T * const * v, const float * p, int64_t d, float * const * out) {
     constexpr int NR = NG <= 2 ? 4 : 2; // rows together, so that their weights stay in registers
     for (int r0 = 0; r0 < N_ROWS; r0 += NR) {
@@ -90,23 +122,56 @@ void mix_rows(const T * const * v, const float * p, int64_t d, float * const * o
     }
 }
 
+template <int NG>
+void mix_rows(const block_q8_0 * const * v, const float * p, int64_t d, float * const * out) {
+    constexpr int NR = NG <= 2 ? 4 : 2;
+    for (int r0 = 0; r0 < N_ROWS; r0 += NR) {
+        vf w[NG][NR];
+        for (int g = 0; g < NG; ++g) {
+            for (int r = 0; r < NR; ++r) {
+                w[g][r] = splat(p[g*N_CHUNK + r0 + r]);
+            }
+        }
+        for (int64_t b = 0; b < d/QK8_0; ++b) {
+            vf scale[NR];
+            for (int r = 0; r < NR; ++r) {
+                scale[r] = splat(scalar_of(v[r0 + r][b].d));
+            }
+            for (int e = 0; e < QK8_0; e += VF) {
+                vf x[NR];
+                for (int r = 0; r < NR; ++r) {
+                    x[r] = load_i8(v[r0 + r][b].qs + e)*scale[r];
+                }
+                for (int g = 0; g < NG; ++g) {
+                    float * y = out[g] + b*QK8_0 + e;
+                    vf acc = load(y);
+                    for (int r = 0; r < NR; ++r) {
+                        acc += w[g][r]*x[r];
+                    }
+                    store(y, acc);
+                }
+            }
+        }
+    }
+}
+
 template <typename T>
 void score_rows(int ng, const T * const * k, const float * const * q, int64_t d, float * scores) {
     switch (ng) {
-        case 1:  score_rows<T, 1>(k, q, d, scores); break;
-        case 2:  score_rows<T, 2>(k, q, d, scores); break;
-        case 3:  score_rows<T, 3>(k, q, d, scores); break;
-        default: score_rows<T, 4>(k, q, d, scores); break;
+        case 1:  score_rows<1>(k, q, d, scores); break;
+        case 2:  score_rows<2>(k, q, d, scores); break;
+        case 3:  score_rows<3>(k, q, d, scores); break;
+        default: score_rows<4>(k, q, d, scores); break;
     }
 }
 
 template <typename T>
 void mix_rows(int ng, const T * const * v, const float * p, int64_t d, float * const * out) {
     switch (ng) {
-        case 1:  mix_rows<T, 1>(v, p, d, out); break;
-        case 2:  mix_rows<T, 2>(v, p, d, out); break;
-        case 3:  mix_rows<T, 3>(v, p, d, out); break;
-        default: mix_rows<T, 4>(v, p, d, out); break;
+        case 1:  mix_rows<1>(v, p, d, out); break;
+        case 2:  mix_rows<2>(v, p, d, out); break;
+        case 3:  mix_rows<3>(v, p, d, out); break;
+        default: mix_rows<4>(v, p, d, out); break;
     }
 }
 
@@ -117,7 +182,7 @@ void mix_rows(int ng, const T * const * v, const float * p, int64_t d, float * c
 size_t n_scratch(const attn_args & a) { return a.n_head*N_CHUNK + N_ROWS*std::max(a.dk, a.dv); }
 
 // rows of K or V of the cells i ... i + N_ROWS - 1, past the end the last one again; the same of the next cells come
-// into the cache meanwhile. f16 and f32 in place, other types as f32 in tmp.
+// into the cache meanwhile. f16, f32 and q8_0 in place, other types as f32 in tmp.
 struct chunk_rows {
     const void * rows[N_ROWS];
 
@@ -126,7 +191,7 @@ struct chunk_rows {
         for (int64_t r = 0; r < N_ROWS; ++r) {
             rows[r] = attn_args::row(x, cells[std::min(i + r, n - 1)], h, s);
             prefetch(attn_args::row(x, cells[std::min(i + N_AHEAD + r, n - 1)], h, s), n_bytes);
-            if (x->type != GGML_TYPE_F16) {
+            if (x->type != GGML_TYPE_F16 && x->type != GGML_TYPE_Q8_0) {
                 rows[r] = row_as_f32(x->type, (const char *) rows[r], d, tmp + r*d);
             }
         }
@@ -145,10 +210,10 @@ void score_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t 
                     q[g] = a.query(t, h*a.n_group + g0 + g, s);
                 }
                 float * x = scores + (h*a.n_group + g0)*N_CHUNK + i;
-                if (a.k->type == GGML_TYPE_F16) {
-                    score_rows(ng, k.as<ggml_fp16_t>(), q, a.dk, x);
-                } else {
-                    score_rows(ng, k.as<float>(), q, a.dk, x);
+                switch (a.k->type) {
+                    case GGML_TYPE_F16:  score_rows(ng, k.as<ggml_fp16_t>(), q, a.dk, x); break;
+                    case GGML_TYPE_Q8_0: score_rows(ng, k.as<block_q8_0>(),  q, a.dk, x); break;
+                    default:             score_rows(ng, k.as<float>(),       q, a.dk, x);
                 }
             }
         }
@@ -175,10 +240,10 @@ void mix_chunk(const attn_args & a, const int32_t * cells, int64_t n, int64_t h0
                     out[g] = partial_at(partials, h*a.n_group + g0 + g, a.dv) + 2;
                 }
                 const float * x = p + (h*a.n_group + g0)*N_CHUNK + i;
-                if (a.v->type == GGML_TYPE_F16) {
-                    mix_rows(ng, v.as<ggml_fp16_t>(), x, a.dv, out);
-                } else {
-                    mix_rows(ng, v.as<float>(), x, a.dv, out);
+                switch (a.v->type) {
+                    case GGML_TYPE_F16:  mix_rows(ng, v.as<ggml_fp16_t>(), x, a.dv, out); break;
+                    case GGML_TYPE_Q8_0: mix_rows(ng, v.as<block_q8_0>(),  x, a.dv, out); break;
+                    default:             mix_rows(ng, v.as<float>(),       x, a.dv, out);
                 }
             }
         }

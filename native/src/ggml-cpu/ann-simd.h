@@ -49,9 +49,18 @@ inline vf max(vf a, vf b) { return a > b ? a : b; }
 
 // res[i] = sum of v[i], for four vectors at once
 inline void sum4(const vf * v, float * res) {
-#if defined(__AVX__) && !defined(__AVX512F__)
-    const __m256 a = _mm256_hadd_ps((__m256) v[0], (__m256) v[1]);
-    const __m256 b = _mm256_hadd_ps((__m256) v[2], (__m256) v[3]);
+#if defined(__AVX__)
+    __m256 half[4];
+    for (int i = 0; i < 4; ++i) {
+#if defined(__AVX512F__)
+        const __m512d x = (__m512d) v[i];
+        half[i] = _mm256_add_ps((__m256) _mm512_castpd512_pd256(x), (__m256) _mm512_extractf64x4_pd(x, 1));
+#else
+        half[i] = (__m256) v[i];
+#endif
+    }
+    const __m256 a = _mm256_hadd_ps(half[0], half[1]);
+    const __m256 b = _mm256_hadd_ps(half[2], half[3]);
     const __m256 c = _mm256_hadd_ps(a, b);
     _mm_storeu_ps(res, _mm_add_ps(_mm256_castps256_ps128(c), _mm256_extractf128_ps(c, 1)));
 #else
@@ -95,6 +104,21 @@ inline vf load_f16(const ggml_fp16_t * p) {
     vf v;
     for (int i = 0; i < VF; ++i) {
         v[i] = GGML_CPU_FP16_TO_FP32(p[i]);
+    }
+    return v;
+#endif
+}
+
+// VF values of int8
+inline vf load_i8(const int8_t * p) {
+#if defined(__AVX512F__)
+    return (vf) _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) p)));
+#elif defined(__AVX2__)
+    return (vf) _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *) p)));
+#else
+    vf v;
+    for (int i = 0; i < VF; ++i) {
+        v[i] = p[i];
     }
     return v;
 #endif
@@ -167,17 +191,10 @@ inline void convert(const ggml_fp16_t * x, float * y, int64_t n) {
 // n: a multiple of 32
 inline void convert(const block_q8_0 * x, float * y, int64_t n) {
     for (int64_t i = 0; i < n/32; ++i) {
-        const float d = GGML_CPU_FP16_TO_FP32(x[i].d);
-#if defined(__AVX2__)
-        for (int j = 0; j < 32; j += 8) {
-            const __m256i q = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *) (x[i].qs + j)));
-            _mm256_storeu_ps(y + 32*i + j, _mm256_mul_ps(_mm256_cvtepi32_ps(q), _mm256_set1_ps(d)));
+        const vf d = splat(GGML_CPU_FP16_TO_FP32(x[i].d));
+        for (int j = 0; j < 32; j += VF) {
+            store(y + 32*i + j, d*load_i8(x[i].qs + j));
         }
-#else
-        for (int j = 0; j < 32; ++j) {
-            y[32*i + j] = d*x[i].qs[j];
-        }
-#endif
     }
 }
 
