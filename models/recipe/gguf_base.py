@@ -154,7 +154,8 @@ def scores(q, k, lo, hi):
 @torch.no_grad()
 def forward(model, ids, search=None, layers=(), K=128, mass=None, oracle=None, fast=False, chunk=1024):
     """Final hidden states. In `layers` every query attends to window, sinks and the best cells, K in all: by `search`
-    (dict of d, base, window, sinks, W [2, NL, d, D]), or by an oracle: "max" (largest attention logit over heads) or
+    (dict of d, base, window, sinks, and W [2, NL, d, D] or encode(layer, hidden states) -> queries, keys before they are
+    rotated), or by an oracle: "max" (largest attention logit over heads) or
     "mass" (attention probability averaged over heads). mass [NL]: the attention mass kept is added to it.
     """
     T = ids.numel()
@@ -170,8 +171,8 @@ def forward(model, ids, search=None, layers=(), K=128, mass=None, oracle=None, f
             x = finish(x, attend_all(q, k, v), l.o, l.ln2, l.g, l.u, l.d)
             continue
         if not oracle:
-            u = rope(h.float() @ search["W"][0, i].t(), cos_s, sin_s)
-            w = F.normalize(rope(h.float() @ search["W"][1, i].t(), cos_s, sin_s), dim=-1)
+            a, b = search["encode"](i, h.float()) if "encode" in search else (h.float() @ x.t() for x in search["W"][:, i])
+            u, w = rope(a, cos_s, sin_s), F.normalize(rope(b, cos_s, sin_s), dim=-1)
         out = []
         for lo in range(0, T, chunk):
             hi = min(T, lo + chunk)

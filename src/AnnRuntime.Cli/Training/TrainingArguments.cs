@@ -46,8 +46,13 @@ internal sealed class TrainingArguments
     private readonly Option<int> _queries = Make.Integer(
         "--queries", "Queries an update learns from; 0: the whole share of the window.", 0, 1 << 16, Defaults.Queries);
 
-    private readonly Option<int> _length =
-        Make.Integer("--window-length", "Tokens of a window of text.", 64, 1 << 16, Defaults.WindowLength, "-c");
+    private readonly Option<int> _length = Make.Integer(
+        "--window-length",
+        "Tokens of a window of text. Twice the contexts to be searched finds best, at most what the model was trained on.",
+        64,
+        1 << 16,
+        Defaults.WindowLength,
+        "-c");
 
     private readonly Option<bool> _pack = new("--pack")
     {

@@ -38,7 +38,9 @@ public sealed record TrainingOptions
     /// <summary>Queries an update learns from; 0: the whole share of the window. Default 1024.</summary>
     public int Queries { get; init; } = 1024;
 
-    /// <summary>Tokens of a window. Default 4096.</summary>
+    /// <summary>
+    /// Tokens of a window. Twice the contexts to be searched finds best, at most what the model was trained on. Default 4096.
+    /// </summary>
     public int WindowLength { get; init; } = 4096;
 
     /// <summary>
