@@ -22,7 +22,7 @@ T, NQ = int(os.environ.get("PT", "8192")), int(os.environ.get("NQ", "1024"))
 BASE, WINDOW, SINKS, TAU, N_BEST, EOT = 1e6, 32, 4, 0.07, 16, int(os.environ.get("EOT", "0"))
 LAYERS = {"all": list(range(NL)), "1,4,7,10": [1, 4, 7, 10], "2,4,6,8": [2, 4, 6, 8]}
 OPTIONS = [
-    dict(name="linear, d 64 (embedded)"),
+    dict(name="linear, d 64: the default"),
     dict(name="low rank: 32 before d 64", rank=32),
     dict(name="MLP: 256 GELU before d 64", hidden=256),
     dict(name="d 32", d=32),
@@ -185,7 +185,6 @@ def document_starts(ids):
 def train(model, modules, text):
     rs = np.random.RandomState(11)
     tables, none = B.table(T, HD, 1e6), torch.zeros(T, dtype=torch.long, device=dev)
-    tables = [t for t in tables]
     start = time.time()
     for step in range(STEPS):
         rate = min(1, (step + 1) / 60) * (1e-4 + (2e-3 - 1e-4) * 0.5 * (1 + math.cos(math.pi * step / STEPS)))
