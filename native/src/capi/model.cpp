@@ -106,7 +106,7 @@ ann_status ann_model_load(const char * path, const ann_model_params * params, an
         }
         if (!p.vocab_only) {
             try {
-                llama_ann_check_values(loaded.get());
+                llama_ann_check_values(loaded.get(), file.c_str());
             } catch (const std::exception & e) {
                 fail(ANN_ERROR_CANNOT_LOAD, "cannot load model %s: %s", file.c_str(), e.what());
             }

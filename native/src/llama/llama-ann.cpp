@@ -7,7 +7,11 @@
 #include "llama-kv-cache-ann.h"
 #include "llama-model.h"
 
+#include "ggml-cpp.h"
+#include "gguf.h"
+
 #include <cmath>
+#include <fstream>
 #include <stdexcept>
 
 namespace {
@@ -130,11 +134,42 @@ ggml_backend_dev_t llama_ann_first_gpu(const llama_model * model) {
     return nullptr;
 }
 
-void llama_ann_check_values(const llama_model * model) {
+// The tensor as the file holds it; empty when it is in another file of a split model, or the file cannot be read.
+static std::vector<uint8_t> tensor_of_file(const char * file, const ggml_tensor * t) {
+    const gguf_context_ptr gguf(gguf_init_from_file(file, { /*.no_alloc =*/ true, /*.ctx =*/ nullptr }));
+    const int64_t id = gguf ? gguf_find_tensor(gguf.get(), t->name) : -1;
+    if (id < 0) {
+        return {};
+    }
+    std::ifstream in(file, std::ios::binary);
+    in.seekg((std::streamoff) (gguf_get_data_offset(gguf.get()) + gguf_get_tensor_offset(gguf.get(), id)));
+    std::vector<uint8_t> res(ggml_nbytes(t));
+    in.read((char *) res.data(), (std::streamsize) res.size());
+    return in ? res : std::vector<uint8_t>();
+}
+
+// Weights that the CPU keeps in a layout of its own (repacked blocks, AMX tiles) cannot be read back.
+static bool is_readable(const ggml_tensor * t) {
+    const ggml_backend_dev_t dev = ggml_backend_buft_get_device(ggml_backend_buffer_get_type(t->buffer));
+    return ggml_backend_buffer_is_host(t->buffer) || (dev && ggml_backend_dev_type(dev) != GGML_BACKEND_DEVICE_TYPE_CPU);
+}
+
+static std::vector<uint8_t> bytes_of(const ggml_tensor * t, const char * file) {
+    if (!is_readable(t)) {
+        return tensor_of_file(file, t);
+    }
+    std::vector<uint8_t> res(ggml_nbytes(t));
+    ggml_backend_tensor_get(t, res.data(), 0, res.size());
+    return res;
+}
+
+void llama_ann_check_values(const llama_model * model, const char * file) {
     for (int32_t il : model->ann.layers) {
         for (const ggml_tensor * t : { model->layers[il].indexer_proj, model->layers[il].indexer_attn_k }) {
-            std::vector<uint8_t> raw(ggml_nbytes(t));
-            ggml_backend_tensor_get(t, raw.data(), 0, raw.size());
+            const std::vector<uint8_t> raw = bytes_of(t, file);
+            if (raw.empty()) {
+                continue;
+            }
             std::vector<float> values(ggml_nelements(t));
             if (t->type == GGML_TYPE_F32) {
                 std::memcpy(values.data(), raw.data(), raw.size());

@@ -107,7 +107,8 @@ LLAMA_API bool llama_ann_search_on_host(const llama_ann_params & params, llama_a
 LLAMA_API const llama_ann_model & llama_ann_get_model(const llama_model * model);
 
 // Throws std::runtime_error naming the tensor if a projection holds a value that is not finite.
-LLAMA_API void llama_ann_check_values(const llama_model * model);
+// file: what the model was loaded from
+LLAMA_API void llama_ann_check_values(const llama_model * model, const char * file);
 
 // Null / false for a context without search keys.
 LLAMA_API const llama_ann_params * llama_ann_get_params(const llama_context * ctx);

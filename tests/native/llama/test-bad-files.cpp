@@ -178,6 +178,26 @@ TEST("projections that are not finite") {
     }
 }
 
+// Where the processor has a layout of its own for a type, weights of it cannot be read back from the model.
+TEST("projections of types that processors repack") {
+    for (const ggml_type type : { GGML_TYPE_Q4_0, GGML_TYPE_Q8_0 }) {
+        for (const bool is_good : { true, false }) {
+            editor e;
+            const int64_t ne0 = 384, block = ggml_blck_size(type);
+            ggml_tensor * t = e.tensor(ATTNK, type, ne0, 64);
+            if (!is_good) {
+                const uint16_t infinity = 0x7c00;
+                std::memcpy((char *) t->data + 5*ggml_type_size(type), &infinity, sizeof(infinity)); // the scale of the sixth block
+                refused(e.write("packed", { ATTNK }, { t }), { ATTNK, "at element " + std::to_string(5*block) });
+                continue;
+            }
+            const std::string path = e.write("packed", { ATTNK }, { t });
+            load(path);
+            std::remove(path.c_str());
+        }
+    }
+}
+
 TEST("architectures whose attention is not the shared one are refused, whatever the file says") {
     struct row { const char * arch; const char * text; };
     // only the head of the file is read before this is known: the tensors need not fit
