@@ -28,10 +28,17 @@ int draw_level(int32_t cell, int m, uint64_t seed) {
 }  // namespace
 
 hnsw_links::hnsw_links(int32_t n_cells, int m, uint64_t seed) : n_cells_(n_cells), m_(m) {
-    upper_start_.resize(size_t(n_cells) + 1);
+    uppers_.reset(n_cells);
+    word_start_.resize(uppers_.words().size() + 1);
+    upper_start_.assign(1, 0);
     for (int32_t cell = 0; cell < n_cells; ++cell) {
-        upper_start_[size_t(cell) + 1] = upper_start_[size_t(cell)] + uint32_t(draw_level(cell, m, seed));
+        if (const int level = draw_level(cell, m, seed); level > 0) {
+            uppers_.set(cell);
+            upper_start_.push_back(upper_start_.back() + uint32_t(level));
+        }
+        word_start_[size_t(cell) / 64 + 1] = uint32_t(upper_start_.size()) - 1;
     }
+    upper_start_.shrink_to_fit();
     clear();
 }
 
@@ -76,8 +83,8 @@ bool hnsw_links::contains(int32_t cell, int level, int32_t neighbour) const {
 }
 
 void hnsw_links::set_twins(int32_t cell, int32_t next) {
-    list(cell, 0)[2 * m_ - 1]         = uint32_t(next) + 1;
-    twin_before_.data()[size_t(next)] = uint32_t(cell) + 1;
+    list(cell, 0)[2 * m_ - 1] = uint32_t(next) + 1;
+    twin_before_[next]        = cell;
 }
 
 void hnsw_links::follow(int32_t cell, int32_t head) {
@@ -92,15 +99,15 @@ int32_t hnsw_links::leave_ring(int32_t cell) {
     if (next < 0) {
         return -1;
     }
-    const int32_t before = int32_t(twin_before_.data()[size_t(cell)]) - 1;
+    const int32_t before = twin_before_.at(cell);
     set_twins(before, next);
     if (next == before) {
-        list(next, 0)[2 * m_ - 1]         = 0;
-        twin_before_.data()[size_t(next)] = 0;
+        list(next, 0)[2 * m_ - 1] = 0;
+        twin_before_.erase(next);
     }
-    list(cell, 0)[2 * m_ - 1]         = 0;
-    twin_before_.data()[size_t(cell)] = 0;
-    const bool was_head               = !followers_.test(cell);
+    list(cell, 0)[2 * m_ - 1] = 0;
+    twin_before_.erase(cell);
+    const bool was_head = !followers_.test(cell);
     followers_.unset(was_head ? next : cell);
     return was_head ? next : -1;
 }
@@ -108,17 +115,17 @@ int32_t hnsw_links::leave_ring(int32_t cell) {
 void hnsw_links::clear() {
     lowest_ = zeroed_array<uint32_t>(size_t(n_cells_) * size_t(2 * m_));
     upper_  = zeroed_array<uint32_t>(size_t(upper_start_.back()) * size_t(m_));
-    twin_before_ = zeroed_array<uint32_t>(size_t(n_cells_));
+    twin_before_.clear();
     followers_.reset(n_cells_);
 }
 
 void hnsw_links::copy_from(const hnsw_links & other, int32_t n) {
     clear();
-    const size_t n_upper = size_t(upper_start_[size_t(n)]) * size_t(m_);
+    const size_t n_upper = size_t(upper_start_[n_uppers_before(n)]) * size_t(m_);
     std::memcpy(lowest_.data(), other.lowest_.data(), size_t(n) * size_t(2 * m_) * sizeof(uint32_t));
     std::memcpy(upper_.data(), other.upper_.data(), n_upper * sizeof(uint32_t));
-    std::memcpy(twin_before_.data(), other.twin_before_.data(), size_t(n) * sizeof(uint32_t));
-    followers_ = other.followers_;
+    twin_before_ = other.twin_before_;
+    followers_   = other.followers_;
 }
 
 void hnsw_links::make_ring(const std::vector<int32_t> & cells) {
@@ -131,8 +138,9 @@ void hnsw_links::make_ring(const std::vector<int32_t> & cells) {
 }
 
 size_t hnsw_links::memory_bytes() const {
-    const size_t n = upper_start_.capacity() + lowest_.size() + upper_.size() + twin_before_.size();
-    return n * sizeof(uint32_t) + followers_.memory_bytes();
+    const size_t n    = word_start_.capacity() + upper_start_.capacity() + lowest_.size() + upper_.size();
+    const size_t ring = twin_before_.size() * (sizeof(std::pair<int32_t, int32_t>) + 2 * sizeof(void *));
+    return n * sizeof(uint32_t) + ring + uppers_.memory_bytes() + followers_.memory_bytes();
 }
 
 }  // namespace ann_idx

@@ -5,6 +5,8 @@
 #include "zeroed-array.h"
 
 #include <cstdint>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 namespace ann_idx {
@@ -25,7 +27,13 @@ class hnsw_links {
 
     int m() const { return m_; }
 
-    int level(int32_t cell) const { return int(upper_start_[size_t(cell) + 1] - upper_start_[size_t(cell)]); }
+    int level(int32_t cell) const {
+        if (!uppers_.test(cell)) {
+            return 0;
+        }
+        const uint32_t i = n_uppers_before(cell);
+        return int(upper_start_[i + 1] - upper_start_[i]);
+    }
 
     int capacity(int level) const { return level == 0 ? 2 * m_ - 1 : m_; }
 
@@ -33,7 +41,7 @@ class hnsw_links {
 
     const uint32_t * list(int32_t cell, int level) const {
         return level == 0 ? lowest_.data() + size_t(cell) * size_t(2 * m_) :
-                            upper_.data() + (size_t(upper_start_[size_t(cell)]) + size_t(level) - 1) * size_t(m_);
+                            upper_.data() + (size_t(upper_start_[n_uppers_before(cell)]) + size_t(level) - 1) * size_t(m_);
     }
 
     int count(int32_t cell, int level) const;
@@ -72,13 +80,22 @@ class hnsw_links {
   private:
     void set_twins(int32_t cell, int32_t next);
 
-    int32_t                n_cells_;
-    int                    m_;
-    std::vector<uint32_t>  upper_start_;  // in lists of m links, one for each level above 0
-    zeroed_array<uint32_t> lowest_;
-    zeroed_array<uint32_t> upper_;
-    zeroed_array<uint32_t> twin_before_;  // the ring backwards, cell + 1
-    cell_bits              followers_;
+    // How many cells before this one have upper levels; also for cell n_cells.
+    uint32_t n_uppers_before(int32_t cell) const {
+        const size_t   word = size_t(cell) >> 6;
+        const uint64_t bits = (cell & 63) == 0 ? 0 : uppers_.words()[word] & ((uint64_t(1) << (cell & 63)) - 1);
+        return word_start_[word] + uint32_t(n_bits(bits));
+    }
+
+    int32_t                              n_cells_;
+    int                                  m_;
+    cell_bits                            uppers_;       // cells with upper levels, about one of m
+    std::vector<uint32_t>                word_start_;   // [words + 1], how many of uppers_ are in the words before
+    std::vector<uint32_t>                upper_start_;  // [uppers + 1], in lists of m links, one for each level above 0
+    zeroed_array<uint32_t>               lowest_;
+    zeroed_array<uint32_t>               upper_;
+    std::unordered_map<int32_t, int32_t> twin_before_;  // the rings backwards
+    cell_bits                            followers_;
 };
 
 }  // namespace ann_idx
