@@ -244,7 +244,8 @@ ann_context_memory estimate(const llama_model * model, const resolved & r) {
     res.search_bytes    = cache.search_bytes;
     if (r.params.search.mode >= ANN_SEARCH_HNSW) {
         const int32_t m = r.params.search.index_m == 0 ? 16 : r.params.search.index_m;
-        const uint64_t bytes = llama_ann_index_bytes(r.n_ctx, m)*llama_ann_get_model(model).layers.size();
+        const auto & ann = llama_ann_get_model(model);
+        const uint64_t bytes = llama_ann_index_bytes(r.type_search, (int32_t) ann.n_embd_search, r.n_ctx, m)*ann.layers.size();
         res.search_bytes += r.params.search.index_max_bytes == 0 ? bytes : std::min(bytes, r.params.search.index_max_bytes);
     }
     // the mask of one ubatch, its logits, and a few activations: the terms that grow

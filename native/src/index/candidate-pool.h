@@ -4,7 +4,7 @@
 #include "scored-cell.h"
 
 #include <algorithm>
-#include <cstring>
+#include <functional>
 #include <vector>
 
 namespace ann_idx {
@@ -21,30 +21,56 @@ class candidate_pool {
         n_counted_    = 0;
         next_         = 0;
         has_overflow_ = false;
-        entries_.resize(size_t(std::max(capacity, ef + 1)));
+        capacity_     = std::max(capacity, ef + 1);
+        batch_.clear();
     }
 
     // False for a key that insert would ignore.
     bool wants(rank_key key) const { return n_counted_ < ef_ || key > entries_[size_t(n_ - 1)]; }
 
+    // Adds one key that it wants.
     void insert(rank_key key, bool counts) {
-        if (n_ == int(entries_.size())) {
-            has_overflow_ = true;
-            return;
+        batch_.assign(1, counts ? key : key | uncounted);
+        merge_batch();
+    }
+
+    // The same for many: add_to_batch() each, then merge_batch() once, which moves every entry at most once.
+    void add_to_batch(rank_key key, bool counts) { batch_.push_back(counts ? key : key | uncounted); }
+
+    void merge_batch() {
+        std::sort(batch_.begin(), batch_.end(), std::greater<rank_key>());
+        int from  = n_ - 1;
+        int added = int(batch_.size()) - 1;
+        n_ += added + 1;
+        if (size_t(n_) > entries_.size()) {
+            entries_.resize(size_t(n_));
         }
-        rank_key * begin = entries_.data();
-        rank_key * place = begin + n_better(key);
-        std::memmove(place + 1, place, size_t(begin + n_ - place) * sizeof(rank_key));
-        *place = counts ? key : key | uncounted;
-        ++n_;
-        next_ = std::min(next_, int(place - begin));
-        n_counted_ += counts ? 1 : 0;
-        if (n_counted_ > ef_) {
-            drop_last();
-        } else if (n_counted_ == ef_) {
+        for (int to = n_ - 1; added >= 0; --to) {
+            const rank_key key = batch_[size_t(added)];
+            if (from >= 0 && entries_[size_t(from)] < key) {
+                entries_[size_t(to)] = entries_[size_t(from--)];
+            } else {
+                entries_[size_t(to)] = key;
+                n_counted_ += (key & uncounted) == 0 ? 1 : 0;
+                next_ = std::min(next_, to);
+                --added;
+            }
+        }
+        batch_.clear();
+        if (n_counted_ >= ef_) {
             trim();
         }
+        while (n_counted_ > ef_) {
+            drop_last();
+        }
+        if (n_ > capacity_) {
+            has_overflow_ = true;
+            n_            = capacity_;
+        }
     }
+
+    // The place of a key that makes it one of the next cells to be expanded, unless better ones come.
+    bool is_near_front(rank_key key) const { return next_ + n_near >= n_ || key > entries_[size_t(next_ + n_near)]; }
 
     // The best cell not expanded yet, now marked as expanded; -1 when there is none.
     int32_t expand_next() {
@@ -59,6 +85,13 @@ class candidate_pool {
 
     // The cell that expand_next() would return; -1 when there is none.
     int32_t peek() const { return next_ < n_ ? cell_of(entries_[size_t(next_)]) : -1; }
+
+    // visit(cell) for the first n cells that expand_next() would return.
+    template <class Visit> void for_each_next(int n, Visit visit) const {
+        for (int i = next_; i < n_ && n > 0; i = next_unexpanded(i + 1), --n) {
+            visit(cell_of(entries_[size_t(i)]));
+        }
+    }
 
     bool has_overflowed() const { return has_overflow_; }
 
@@ -76,17 +109,7 @@ class candidate_pool {
     static constexpr rank_key expanded  = 1;
     static constexpr rank_key uncounted = 2;
     static constexpr rank_key flags     = 3;
-
-    // A binary search without branches, which would be mispredicted half the time.
-    int n_better(rank_key key) const {
-        const rank_key * base = entries_.data();
-        for (int n = n_; n > 0;) {
-            const int half = (n + 1) / 2;
-            base += -int(base[half - 1] > key) & half;
-            n -= half;
-        }
-        return int(base - entries_.data());
-    }
+    static constexpr int      n_near    = 4;
 
     int next_unexpanded(int i) const {
         while (i < n_ && (entries_[size_t(i)] & expanded) != 0) {
@@ -109,7 +132,9 @@ class candidate_pool {
     }
 
     std::vector<rank_key> entries_;
+    std::vector<rank_key> batch_;
     int                   ef_           = 0;
+    int                   capacity_     = 0;
     int                   n_            = 0;
     int                   n_counted_    = 0;
     int                   next_         = 0;  // no unexpanded entry before it

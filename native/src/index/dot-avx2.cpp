@@ -61,6 +61,31 @@ ANN_AVX2 void score4_q8(const dot_query & query, const uint8_t * const row[4], i
     _mm_storeu_ps(out, sums(sum[0], sum[1], sum[2], sum[3]));
 }
 
+// Unsigned halves times signed bytes: at most 2 * 15 * 127 in 16 bits.
+ANN_AVX2 void score4_q4(const dot_query & query, const uint8_t * const row[4], int dim, float out[4]) {
+    const __m128i half    = _mm_set1_epi8(15);
+    const int     n_bytes = dim / 2;
+    __m256i       sum[4]  = { _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256() };
+    for (int j = 0; j < n_bytes; j += 16) {
+        const __m128i q_low  = _mm_loadu_si128(reinterpret_cast<const __m128i *>(query.q8.data() + j));
+        const __m128i q_high = _mm_loadu_si128(reinterpret_cast<const __m128i *>(query.q8.data() + n_bytes + j));
+        const __m256i q      = _mm256_set_m128i(q_high, q_low);
+        for (int r = 0; r < 4; ++r) {
+            const __m128i both  = _mm_loadu_si128(reinterpret_cast<const __m128i *>(row[r] + j));
+            const __m256i x     = _mm256_set_m128i(_mm_and_si128(_mm_srli_epi16(both, 4), half), _mm_and_si128(both, half));
+            const __m256i pairs = _mm256_maddubs_epi16(x, q);
+            sum[r]              = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        }
+    }
+    const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+    int32_t       in_order[4];
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(in_order),
+                     _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+    for (int r = 0; r < 4; ++r) {
+        out[r] = code_score(query, row[r], in_order[r]);
+    }
+}
+
 ANN_AVX2 void f16_to_f32(const uint16_t * src, int n, float * dst) {
     for (int i = 0; i < n; i += 8) {
         _mm256_storeu_ps(dst + i, load_f16(reinterpret_cast<const uint8_t *>(src), i));
@@ -71,7 +96,8 @@ ANN_AVX2 void f16_to_f32(const uint16_t * src, int n, float * dst) {
 
 const dot_kernels * dot_kernels_avx2() {
     static const dot_kernels set = {
-        "avx2", { score_in_fours<score4_float<load_f32>>, score_in_fours<score4_float<load_f16>>, score_in_fours<score4_q8> },
+        "avx2", { score_in_fours<score4_float<load_f32>>, score_in_fours<score4_float<load_f16>>, score_in_fours<score4_q8>,
+                  score_in_fours<score4_q4> },
          f16_to_f32
     };
     const bool can_run =

@@ -64,6 +64,52 @@ ANN_AVX512 void score4_q8(const dot_query & query, const uint8_t * const row[4],
     _mm_storeu_ps(out, sums(sum[0], sum[1], sum[2], sum[3]));
 }
 
+// The products of 32 bytes, or of the first of them, with 32 query values of each half.
+ANN_AVX512 inline __m256i add_codes(__m256i sum, __m256i x, __m256i q_low, __m256i q_high) {
+    const __m256i half = _mm256_set1_epi8(15);
+    sum                = _mm256_dpbusd_epi32(sum, _mm256_and_si256(x, half), q_low);
+    return _mm256_dpbusd_epi32(sum, _mm256_and_si256(_mm256_srli_epi16(x, 4), half), q_high);
+}
+
+ANN_AVX512 void score4_q4(const dot_query & query, const uint8_t * const row[4], int dim, float out[4]) {
+    const int8_t * q_of_low  = query.q8.data();
+    const int8_t * q_of_high = q_of_low + dim / 2;
+    const int      n_bytes   = dim / 2;
+    __m256i sum[4] = { _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256(), _mm256_setzero_si256() };
+    int     j      = 0;
+    if (n_bytes >= 64) {
+        const __m512i half   = _mm512_set1_epi8(15);
+        __m512i       all[4] = { _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512() };
+        for (; j + 64 <= n_bytes; j += 64) {
+            const __m512i q_low  = _mm512_loadu_si512(q_of_low + j);
+            const __m512i q_high = _mm512_loadu_si512(q_of_high + j);
+            for (int r = 0; r < 4; ++r) {
+                const __m512i x = _mm512_loadu_si512(row[r] + j);
+                all[r]          = _mm512_dpbusd_epi32(all[r], _mm512_and_si512(x, half), q_low);
+                all[r]          = _mm512_dpbusd_epi32(all[r], _mm512_and_si512(_mm512_srli_epi16(x, 4), half), q_high);
+            }
+        }
+        for (int r = 0; r < 4; ++r) {
+            sum[r] = _mm256_add_epi32(_mm512_castsi512_si256(all[r]), _mm512_extracti64x4_epi64(all[r], 1));
+        }
+    }
+    for (; j < n_bytes; j += 32) {
+        const __mmask32 mask   = n_bytes - j >= 32 ? ~__mmask32(0) : __mmask32(0xffff);
+        const __m256i   q_low  = _mm256_maskz_loadu_epi8(mask, q_of_low + j);
+        const __m256i   q_high = _mm256_maskz_loadu_epi8(mask, q_of_high + j);
+        for (int r = 0; r < 4; ++r) {
+            sum[r] = add_codes(sum[r], _mm256_maskz_loadu_epi8(mask, row[r] + j), q_low, q_high);
+        }
+    }
+    const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
+    int32_t       in_order[4];
+    _mm_storeu_si128(reinterpret_cast<__m128i *>(in_order),
+                     _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
+    for (int r = 0; r < 4; ++r) {
+        out[r] = code_score(query, row[r], in_order[r]);
+    }
+}
+
 ANN_AVX512 void f16_to_f32(const uint16_t * src, int n, float * dst) {
     for (int i = 0; i < n; i += 16) {
         _mm512_storeu_ps(dst + i, load_f16(reinterpret_cast<const uint8_t *>(src), i));
@@ -74,7 +120,8 @@ ANN_AVX512 void f16_to_f32(const uint16_t * src, int n, float * dst) {
 
 const dot_kernels * dot_kernels_avx512() {
     static const dot_kernels set = {
-        "avx512", { score_in_fours<score4_float<load_f32>>, score_in_fours<score4_float<load_f16>>, score_in_fours<score4_q8> },
+        "avx512", { score_in_fours<score4_float<load_f32>>, score_in_fours<score4_float<load_f16>>, score_in_fours<score4_q8>,
+                    score_in_fours<score4_q4> },
          f16_to_f32
     };
     const bool can_run = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&

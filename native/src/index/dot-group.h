@@ -2,6 +2,7 @@
 #pragma once
 
 #include "dot.h"
+#include "row-codes.h"
 
 #include <cstring>
 
@@ -28,6 +29,11 @@ void score_in_fours(const dot_query & query, const vector_rows & rows, const int
         score4(query, row, rows.dim, last);
         std::memcpy(out + i, last, size_t(n - i) * sizeof(float));
     }
+}
+
+// From the sum of products of q8 and the numbers of a code, which is exact: so these scores are equal on every processor.
+inline float code_score(const dot_query & query, const uint8_t * code, int32_t sum) {
+    return (float(sum) + query.offset) * (query.scale[0] * code_scale(code));
 }
 
 inline uint16_t q8_scale_bits(const uint8_t * block) {

@@ -54,6 +54,23 @@ void score4_q8(const dot_query & query, const uint8_t * const row[4], int dim, f
     }
 }
 
+void score4_q4(const dot_query & query, const uint8_t * const row[4], int dim, float out[4]) {
+    const int n_bytes = dim / 2;
+    int32x4_t sum[4]  = { vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0), vdupq_n_s32(0) };
+    for (int j = 0; j < n_bytes; j += 16) {
+        const int8x16_t q_low  = vld1q_s8(query.q8.data() + j);
+        const int8x16_t q_high = vld1q_s8(query.q8.data() + n_bytes + j);
+        for (int r = 0; r < 4; ++r) {
+            const uint8x16_t both = vld1q_u8(row[r] + j);
+            sum[r]                = dot_16(sum[r], q_low, vreinterpretq_s8_u8(vandq_u8(both, vdupq_n_u8(15))));
+            sum[r]                = dot_16(sum[r], q_high, vreinterpretq_s8_u8(vshrq_n_u8(both, 4)));
+        }
+    }
+    for (int r = 0; r < 4; ++r) {
+        out[r] = code_score(query, row[r], vaddvq_s32(sum[r]));
+    }
+}
+
 void f16_to_f32(const uint16_t * src, int n, float * dst) {
     for (int i = 0; i < n; i += 4) {
         vst1q_f32(dst + i, load_f16(reinterpret_cast<const uint8_t *>(src), i));
@@ -65,7 +82,8 @@ void f16_to_f32(const uint16_t * src, int n, float * dst) {
 const dot_kernels * dot_kernels_neon() {
     static const dot_kernels set = {
         "neon",
-        { score_in_fours<score4_float<load_f32>>, score_in_fours<score4_float<load_f16>>, score_in_fours<score4_q8> },
+        { score_in_fours<score4_float<load_f32>>, score_in_fours<score4_float<load_f16>>, score_in_fours<score4_q8>,
+          score_in_fours<score4_q4> },
         f16_to_f32
     };
     return &set;

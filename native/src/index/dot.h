@@ -12,6 +12,7 @@ namespace ann_idx {
 //
 // f32, f16 rows: f32[dim]
 // q8_0 rows:     q8[dim] with scale[dim / 32], quantised like a row but with an f32 scale
+// q4 rows:       q8[dim] with scale[1], and offset: -7.5 times the sum of q8
 //
 // Quantising costs at most max|q| / 254 per value of a block, the same step as in the rows; on unit vectors of 64 to 128
 // values the score moves by about 0.001 (standard deviation). Two rows are compared without any further error.
@@ -19,10 +20,17 @@ struct dot_query {
     std::vector<float>  f32;
     std::vector<int8_t> q8;
     std::vector<float>  scale;
+    float               offset = 0;
 
     void assign(const vector_rows & rows, const float * query);
     void assign_row(const vector_rows & rows, int32_t cell);
+
+  private:
+    void set_offset();
 };
+
+// dst = f32[dim], the values of a row that is no code.
+void row_to_f32(const vector_rows & rows, int32_t cell, float * dst);
 
 // The kernels of one instruction set.
 //
@@ -30,7 +38,7 @@ struct dot_query {
 //         its place in the list, so equal rows have equal scores and a.b == b.a.
 struct dot_kernels {
     const char * name;
-    void (*scores[3])(const dot_query & query, const vector_rows & rows, const int32_t * cells, int n, float * out);
+    void (*scores[4])(const dot_query & query, const vector_rows & rows, const int32_t * cells, int n, float * out);
     void (*f16_to_f32)(const uint16_t * src, int n, float * dst);
 };
 

@@ -17,6 +17,9 @@ class hnsw_index final : public ann_index {
     void search(const search_request & request, search_scratch & scratch, std::vector<scored_cell> & out) const override;
     index_stats stats() const override;
 
+    // All rows have moved alike, so that their scores with each other are what they were: the graph stays.
+    void take_rows_anew();
+
     // The other index's graph over this index's rows, which hold the same vectors. Shapes and parameters are equal.
     void copy_from(const hnsw_index & other);
 

@@ -47,27 +47,28 @@ void link_back(hnsw_graph & graph, int32_t cell, int level, int32_t neighbour, s
     if (links.contains(cell, level, neighbour) || links.append(cell, level, neighbour)) {
         return;
     }
-    const uint32_t * list  = links.list(cell, level);
-    const size_t     bytes = row_bytes(graph.rows.type, graph.rows.dim);
+    const vector_rows & rows = graph.codes.view();
+    const uint32_t *    list  = links.list(cell, level);
+    const size_t        bytes = row_bytes(rows.type, rows.dim);
     scratch.cells.assign(1, neighbour);
     for (int i = 0; i < links.capacity(level); ++i) {
         scratch.cells.push_back(int32_t(list[i] - 1));
-        prefetch(graph.rows.row(scratch.cells.back()), bytes);
+        prefetch(rows.row(scratch.cells.back()), bytes);
     }
     scratch.scores.resize(scratch.cells.size());
-    scratch.other.assign_row(graph.rows, cell);
-    dot_scores(scratch.other, graph.rows, scratch.cells.data(), int(scratch.cells.size()), scratch.scores.data());
+    scratch.other.assign_row(rows, cell);
+    dot_scores(scratch.other, rows, scratch.cells.data(), int(scratch.cells.size()), scratch.scores.data());
     scratch.ranked.clear();
     for (size_t i = 0; i < scratch.cells.size(); ++i) {
         scratch.ranked.push_back(key_of(scratch.scores[i], scratch.cells[i]));
     }
     std::sort(scratch.ranked.begin(), scratch.ranked.end(), std::greater<rank_key>());
-    choose_neighbours(graph.rows, links.capacity(level), scratch);
+    choose_neighbours(rows, links.capacity(level), scratch);
     links.assign(cell, level, scratch.chosen.data(), int(scratch.chosen.size()));
 }
 
 void link_on_level(hnsw_graph & graph, int m, int32_t cell, int level, search_scratch & scratch) {
-    choose_neighbours(graph.rows, m, scratch);
+    choose_neighbours(graph.codes.view(), m, scratch);
     graph.links.assign(cell, level, scratch.chosen.data(), int(scratch.chosen.size()));
     const std::vector<int32_t> neighbours = scratch.chosen;
     for (const int32_t neighbour : neighbours) {
@@ -79,19 +80,20 @@ void link_on_level(hnsw_graph & graph, int m, int32_t cell, int level, search_sc
 // the node's other neighbours instead, so that no way through the node is lost.
 void unlink_on_level(hnsw_graph & graph, int32_t cell, int level, search_scratch & scratch) {
     hnsw_links &         links = graph.links;
+    const vector_rows &  rows  = graph.codes.view();
     std::vector<int32_t> old;
     for (int i = 0; i < links.count(cell, level); ++i) {
         old.push_back(int32_t(links.list(cell, level)[i] - 1));
-        prefetch(graph.rows.row(old.back()), row_bytes(graph.rows.type, graph.rows.dim));
+        prefetch(rows.row(old.back()), row_bytes(rows.type, rows.dim));
     }
     links.assign(cell, level, nullptr, 0);
     for (const int32_t from : old) {
         if (!links.remove(from, level, cell)) {
             continue;
         }
-        scratch.other.assign_row(graph.rows, from);
+        scratch.other.assign_row(rows, from);
         scratch.scores.resize(old.size());
-        dot_scores(scratch.other, graph.rows, old.data(), int(old.size()), scratch.scores.data());
+        dot_scores(scratch.other, rows, old.data(), int(old.size()), scratch.scores.data());
         rank_key best = 0;
         for (size_t i = 0; i < old.size(); ++i) {
             if (old[i] != from && !links.contains(from, level, old[i])) {
@@ -104,10 +106,10 @@ void unlink_on_level(hnsw_graph & graph, int32_t cell, int level, search_scratch
     }
 }
 
-// A cell of these whose row equals the cell's own, -1 when there is none. scratch.query is the cell's row.
+// A cell of these whose row equals the cell's own, -1 when there is none. scratch.walked is the cell's row.
 int32_t find_twin(const hnsw_graph & graph, int32_t cell, const std::vector<rank_key> & near, search_scratch & scratch) {
     float score;
-    dot_scores(scratch.query, graph.rows, &cell, 1, &score);
+    dot_scores(scratch.walked, graph.codes.view(), &cell, 1, &score);
     const size_t bytes = row_bytes(graph.rows.type, graph.rows.dim);
     for (const rank_key key : near) {
         if (key >> 32 == key_of(score, cell) >> 32 &&
@@ -118,7 +120,18 @@ int32_t find_twin(const hnsw_graph & graph, int32_t cell, const std::vector<rank
     return -1;
 }
 
-// The cells near scratch.query on each level from 0 to the last given.
+// scratch.walked = the cell's row: with codes, in eight bits a value as a query has, not in four.
+void set_walked(const hnsw_graph & graph, int32_t cell, search_scratch & scratch) {
+    if (!graph.codes.are_used()) {
+        scratch.walked.assign_row(graph.rows, cell);
+        return;
+    }
+    scratch.values.resize(size_t(graph.rows.dim));
+    row_to_f32(graph.rows, cell, scratch.values.data());
+    scratch.walked.assign(graph.codes.view(), scratch.values.data());
+}
+
+// The cells near scratch.walked on each level from 0 to the last given.
 std::vector<std::vector<rank_key>> find_near(const hnsw_graph & graph, int ef, int32_t cell, int last, search_scratch & scratch) {
     std::vector<std::vector<rank_key>> near(size_t(last) + 1);
     const int                          top  = graph.links.level(graph.entry);
@@ -155,7 +168,7 @@ void link_head(hnsw_graph & graph, const hnsw_params & params, int32_t cell, sea
     }
     const int level = graph.links.level(cell);
     const int top   = graph.links.level(graph.entry);
-    scratch.query.assign_row(graph.rows, cell);
+    set_walked(graph, cell, scratch);
     const auto    near = find_near(graph, params.ef_construction, cell, std::min(level, top), scratch);
     const bool    has_followers = graph.links.twin(cell) >= 0;
     const int32_t twin          = has_followers ? -1 : find_twin(graph, cell, near[0], scratch);

@@ -2,6 +2,9 @@
 
 #include "prefetch.h"
 
+#include <algorithm>
+#include <functional>
+
 namespace ann_idx {
 
 namespace {
@@ -11,8 +14,9 @@ class walker {
   public:
     walker(const hnsw_graph & graph, search_scratch & scratch) :
         graph_(graph),
+        rows_(graph.codes.view()),
         scratch_(scratch),
-        row_bytes_(row_bytes(graph.rows.type, graph.rows.dim)) {}
+        row_bytes_(row_bytes(rows_.type, rows_.dim)) {}
 
     // Appends the cell's neighbours to scratch.cells, those only that `wants` lets through, and asks for their rows.
     template <class Wants> void collect(int32_t cell, int level, Wants wants) {
@@ -34,7 +38,7 @@ class walker {
         }
         scratch_.cells.resize(n);
         for (size_t i = n_before; i < n; ++i) {
-            prefetch(graph_.rows.row(cells[i]), row_bytes_);
+            prefetch(rows_.row(cells[i]), row_bytes_);
         }
         ++scratch_.counters.n_expanded;
     }
@@ -43,7 +47,7 @@ class walker {
     void score() {
         const int n = int(scratch_.cells.size());
         scratch_.scores.resize(size_t(n));
-        dot_scores(scratch_.query, graph_.rows, scratch_.cells.data(), n, scratch_.scores.data());
+        dot_scores(scratch_.walked, rows_, scratch_.cells.data(), n, scratch_.scores.data());
         scratch_.counters.n_scored += n;
     }
 
@@ -54,9 +58,10 @@ class walker {
     }
 
   private:
-    const hnsw_graph & graph_;
-    search_scratch &   scratch_;
-    size_t             row_bytes_;
+    const hnsw_graph &  graph_;
+    const vector_rows & rows_;
+    search_scratch &    scratch_;
+    size_t              row_bytes_;
 };
 
 }  // namespace
@@ -108,18 +113,48 @@ bool walk_level(const walk_rule & rule, int32_t from, int level, int ef, int64_t
         for (int i = 0; i < n_heads; ++i) {
             walk.collect(heads[i], level, is_unseen);
         }
+        pool.for_each_next(beam, [&](int32_t cell) { walk.prefetch_links(cell, level); });
         walk.score();
         for (size_t i = 0; i < scratch.cells.size(); ++i) {
             const rank_key key = key_of(scratch.scores[i], scratch.cells[i]);
             if (pool.wants(key)) {
-                pool.insert(key, rule.counts(scratch.cells[i]));
+                pool.add_to_batch(key, rule.counts(scratch.cells[i]));
+                if (pool.is_near_front(key)) {
+                    walk.prefetch_links(scratch.cells[i], level);
+                }
             }
         }
+        pool.merge_batch();
         if (scratch.counters.n_scored > last || pool.has_overflowed()) {
             return false;
         }
     }
     return true;
+}
+
+void rank_found(const hnsw_graph & graph, search_scratch & scratch) {
+    scratch.ranked.clear();
+    scratch.pool.for_each_counted([&](rank_key key) {
+        scratch.ranked.push_back(key);
+        return true;
+    });
+    if (!graph.codes.are_used()) {
+        return;
+    }
+    const size_t bytes = row_bytes(graph.rows.type, graph.rows.dim);
+    scratch.cells.clear();
+    for (const rank_key key : scratch.ranked) {
+        scratch.cells.push_back(cell_of(key));
+        prefetch(graph.rows.row(scratch.cells.back()), bytes);
+    }
+    const size_t n = scratch.cells.size();
+    scratch.scores.resize(n);
+    dot_scores(scratch.query, graph.rows, scratch.cells.data(), int(n), scratch.scores.data());
+    scratch.counters.n_scored += int64_t(n);
+    for (size_t i = 0; i < n; ++i) {
+        scratch.ranked[i] = key_of(scratch.scores[i], scratch.cells[i]);
+    }
+    std::sort(scratch.ranked.begin(), scratch.ranked.end(), std::greater<rank_key>());
 }
 
 }  // namespace ann_idx

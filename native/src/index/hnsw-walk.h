@@ -3,6 +3,8 @@
 
 #include "cell-filter.h"
 #include "hnsw-links.h"
+#include "index.h"
+#include "row-codes.h"
 #include "search-scratch.h"
 #include "vectors.h"
 
@@ -13,10 +15,18 @@ namespace ann_idx {
 // What an index is made of; entry is -1 while it is empty.
 struct hnsw_graph {
     vector_rows rows;
+    row_codes   codes;  // of nodes: what walks and linking compare in place of rows
     hnsw_links  links;
     cell_bits   nodes;  // cells with lists
     cell_bits   live;   // nodes a search may return
     int32_t     entry = -1;
+
+    hnsw_graph(const vector_rows & rows_, const hnsw_params & params) :
+        rows(rows_),
+        codes(rows_),
+        links(rows_.n_rows, params.m, params.seed),
+        nodes(rows_.n_rows),
+        live(rows_.n_rows) {}
 };
 
 // Which nodes count towards ef.
@@ -33,11 +43,14 @@ struct walk_rule {
     }
 };
 
-// From node `from` on level `top` down to `bottom`, on each level to the node nearest to scratch.query.
+// From node `from` on level `top` down to `bottom`, on each level to the node nearest to scratch.walked.
 int32_t walk_down(const hnsw_graph & graph, int32_t from, int top, int bottom, int32_t self, search_scratch & scratch);
 
 // Fills scratch.pool with the ef best nodes that count and were met on this level. Rings are not walked. False when more than max_scored
 // nodes were scored, or the pool is full of nodes that do not count: then a scan is cheaper.
 bool walk_level(const walk_rule & rule, int32_t from, int level, int ef, int64_t max_scored, search_scratch & scratch);
+
+// scratch.ranked = the pool's nodes that count, best first, with the scores of their rows. scratch.query is what is searched for.
+void rank_found(const hnsw_graph & graph, search_scratch & scratch);
 
 }  // namespace ann_idx

@@ -177,7 +177,7 @@ struct loaded_shard {
 };
 
 loaded_shard get_shard(byte_reader & reader, const vector_rows & rows, const hnsw_params & params) {
-    loaded_shard res     = { { rows, hnsw_links(rows.n_rows, params.m, params.seed), cell_bits(rows.n_rows), cell_bits(rows.n_rows), -1 },
+    loaded_shard res     = { hnsw_graph(rows, params),
                              0,
                              pending_cells(rows.n_rows) };
     hnsw_graph & graph   = res.graph;

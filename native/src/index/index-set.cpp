@@ -55,6 +55,12 @@ void index_set::mark_all() {
     }
 }
 
+void index_set::mark_moved() {
+    for (shard & of : shards_) {
+        of.graph->take_rows_anew();
+    }
+}
+
 void index_set::clear() {
     for (shard & of : shards_) {
         of.graph->clear();

@@ -52,6 +52,10 @@ class index_set {
     // One thread. All known rows have changed: everything is pending.
     void mark_all();
 
+    // One thread. Rows that are not pending have moved alike (as a context shift rotates them): their scores with each other
+    // are what they were, so graphs stay.
+    void mark_moved();
+
     // One thread. No cell is known.
     void clear();
 

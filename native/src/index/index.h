@@ -74,6 +74,9 @@ struct hnsw_params {
 // Throws std::invalid_argument that names the field, its value and its range.
 void check_params(const hnsw_params & params);
 
+// What such an index reserves, roughly: links of the lowest level, codes of long rows (row-codes.h), and a little.
+uint64_t index_bytes(vector_type type, int32_t dim, uint64_t n_cells, int32_t m);
+
 std::unique_ptr<ann_index> make_hnsw_index(const vector_rows & rows, const hnsw_params & params);
 
 }  // namespace ann_idx

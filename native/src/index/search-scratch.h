@@ -23,10 +23,12 @@ struct search_counters {
 class search_scratch {
   public:
     dot_query                query;      // what is searched for
+    dot_query                walked;     // the same as a walk compares it
     dot_query                other;      // a row compared with other rows
     cell_bits                visited;
     candidate_pool           pool;
     top_k_collector          top_k;
+    std::vector<float>       values;     // a row
     std::vector<int32_t>     cells;      // one batch: cells and their scores
     std::vector<float>       scores;
     std::vector<rank_key>    ranked;     // neighbour selection: candidates, best first

@@ -37,6 +37,8 @@ size_t row_bytes(vector_type type, int32_t dim) {
             return size_t(dim) * sizeof(uint16_t);
         case vector_type::q8_0:
             return size_t(dim) / q8_block_size * sizeof(q8_block);
+        case vector_type::q4:
+            return size_t(dim) / 2;
     }
     return 0;
 }

@@ -11,6 +11,7 @@ enum class vector_type : uint32_t {
     f32  = 0,
     f16  = 1,
     q8_0 = 2,
+    q4   = 3,  // codes of rows, see row-codes.h: what an index makes for itself, not what it is given
 };
 
 constexpr int q8_block_size = 32;

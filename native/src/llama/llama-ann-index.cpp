@@ -51,15 +51,28 @@ uint64_t ann_range_word(const int32_t * range, int64_t first, int64_t n) {
     return from >= to ? 0 : (~(uint64_t) 0 >> (64 - (to - from))) << from;
 }
 
+ann_idx::vector_type ann_vector_type(ggml_type type) {
+    return type == GGML_TYPE_F32 ? ann_idx::vector_type::f32 :
+           type == GGML_TYPE_F16 ? ann_idx::vector_type::f16 : ann_idx::vector_type::q8_0;
+}
+
 ann_idx::vector_rows ann_rows(const ggml_tensor * keys, int64_t stream) {
     ann_idx::vector_rows res;
     res.base         = (const uint8_t *) keys->data + stream*keys->nb[2];
     res.stride_bytes = keys->nb[1];
-    res.type         = keys->type == GGML_TYPE_F32 ? ann_idx::vector_type::f32 :
-                       keys->type == GGML_TYPE_F16 ? ann_idx::vector_type::f16 : ann_idx::vector_type::q8_0;
+    res.type         = ann_vector_type(keys->type);
     res.dim          = (int32_t) keys->ne[0];
     res.n_rows       = (int32_t) keys->ne[1];
     return res;
+}
+
+size_t layer_bytes_of(const llama_kv_cache & twin, int32_t m) {
+    const auto ids = twin.get_layer_ids();
+    if (ids.empty()) {
+        return 0;
+    }
+    const ggml_tensor * keys = twin.get_k_storage((int32_t) ids.front());
+    return (size_t) llama_ann_index_bytes(keys->type, (int32_t) keys->ne[0], (uint64_t) twin.get_size()*twin.get_n_stream(), m);
 }
 
 // Keeps the builder from the sets for a look at them.
@@ -81,13 +94,17 @@ private:
 
 } // namespace
 
+uint64_t llama_ann_index_bytes(ggml_type type_s, int32_t n_embd_search, uint64_t n_cells, int32_t m) {
+    return ann_idx::index_bytes(ann_vector_type(type_s), n_embd_search, n_cells, m);
+}
+
 llama_ann_index::llama_ann_index(const llama_kv_cache & twin, const llama_ann_params & params) :
     twin(twin), n_shards(std::max(1, std::min(params.index_threads, 64))), is_eager(params.index_eager) {
     ann_idx::index_set_params p;
     p.n_shards              = n_shards;
     p.graph.m               = params.index_m;
     p.graph.ef_construction = params.index_ef_construction;
-    const size_t layer_bytes = llama_ann_index_bytes((size_t) twin.get_size()*twin.get_n_stream(), params.index_m);
+    const size_t layer_bytes = layer_bytes_of(twin, params.index_m);
     size_t       left        = params.index_max_bytes == 0 ? SIZE_MAX : (size_t) params.index_max_bytes;
     std::vector<ann_idx::index_set *> all;
     for (uint32_t il : twin.get_layer_ids()) {
@@ -238,6 +255,16 @@ void llama_ann_index::mark_shifted(const llama_kv_cache & base) {
         for (auto it = by_shift.begin(); it != by_shift.end(); ++it) {
             if (it != most) {
                 mark_written(s, it->second);
+            }
+        }
+    }
+}
+
+void llama_ann_index::mark_rotated(const llama_kv_cache & base) {
+    for (uint32_t s = 0; s < known.size(); ++s) {
+        if (base.get_cells((llama_seq_id) s).get_has_shift()) {
+            for (auto & [il, l] : layers) {
+                l->sets[s].mark_moved();
             }
         }
     }

@@ -57,6 +57,9 @@ public:
     // base: the cache that knows the shifts, which the twin has forgotten by now
     void mark_shifted(const llama_kv_cache & base);
 
+    // Rows of these streams are rotated now.
+    void mark_rotated(const llama_kv_cache & base);
+
     void copy_stream(uint32_t src, uint32_t dst);
     void clear();
 

@@ -63,8 +63,8 @@ struct llama_ann_params {
     bool count   = false;          // keep llama_ann_counts
 };
 
-// Memory of the index of one layer, roughly: links of the lowest level, and a little.
-inline uint64_t llama_ann_index_bytes(uint64_t n_cells, int32_t m) { return (8*(uint64_t) m + 24)*n_cells; }
+// Memory of the index of one layer, roughly. n_embd_search: dimension of its search keys
+LLAMA_API uint64_t llama_ann_index_bytes(enum ggml_type type_s, int32_t n_embd_search, uint64_t n_cells, int32_t m);
 
 // Of one layer; zeros without an index.
 struct llama_ann_index_stats {

@@ -306,6 +306,10 @@ bool llama_kv_cache_ann::apply_shift(llama_context * lctx) const {
         LLAMA_LOG_ERROR("%s: failed to shift the search keys\n", __func__);
         return false;
     }
+    if (index) {
+        ggml_backend_sched_synchronize(sched);
+        index->mark_rotated(*this);
+    }
     return true;
 }
 

@@ -2,9 +2,11 @@
 #include "dot.h"
 
 #include "check.h"
+#include "row-codes.h"
 #include "synthetic-keys.h"
 
 #include <cmath>
+#include <limits>
 
 using namespace ann_idx;
 using namespace ann_test;
@@ -117,6 +119,124 @@ void extreme_bytes_do_not_overflow() {
     }
 }
 
+std::vector<double> values_of_code(const uint8_t * code, int dim) {
+    std::vector<double> res(static_cast<size_t>(dim));
+    for (int j = 0; j < dim / 2; ++j) {
+        res[size_t(j)]           = ((code[j] & 15) - 7.5) * double(code_scale(code));
+        res[size_t(dim / 2 + j)] = ((code[j] >> 4) - 7.5) * double(code_scale(code));
+    }
+    return res;
+}
+
+// Rows of half their stride are their codes.
+key_rows store_codes(int dim, const std::vector<float> & values) {
+    key_rows rows      = make_rows(vector_type::f16, dim, int32_t(values.size() / size_t(dim)));
+    rows.view.type     = vector_type::q4;
+    for (int32_t cell = 0; cell < rows.view.n_rows; ++cell) {
+        encode_row(values.data() + size_t(cell) * size_t(dim), dim, const_cast<uint8_t *>(rows.view.row(cell)));
+    }
+    return rows;
+}
+
+void codes_are_near_their_rows(int dim) {
+    random_source random{ uint64_t(dim) };
+    double        squares = 0;
+    for (int i = 0; i < 200; ++i) {
+        std::vector<float> values = random.normals(size_t(dim));
+        normalise(values.data(), dim);
+        const float        length = std::pow(10.0f, float(random.below(7) - 3));
+        std::vector<uint8_t> code(size_t(dim) / 2);
+        for (float & value : values) {
+            value *= length;
+        }
+        encode_row(values.data(), dim, code.data());
+        const std::vector<double> decoded = values_of_code(code.data(), dim);
+        const double              scale   = double(code_scale(code.data()));
+        float                     largest = 0;
+        for (size_t j = 0; j < values.size(); ++j) {
+            const double steps = j < 8 ? 1.0 : 0.5;  // the first eight have a bit less
+            CHECK(std::fabs(decoded[j] - double(values[j])) <= steps * scale * 1.0001);
+            squares += std::pow((decoded[j] - double(values[j])) / double(length), 2);
+            largest = std::max(largest, std::fabs(values[j]));
+        }
+        CHECK(7.5 * scale >= double(largest) && 7.5 * scale <= double(largest) * 1.126);
+    }
+    // Of a row's length 1 this much is lost; times a query's share of it, 1 / sqrt(dim), it is the error of a score.
+    CHECK(std::sqrt(squares / 200) < (dim >= 128 ? 0.13 : 0.15));
+}
+
+void check_codes(const dot_kernels & kernels, int dim) {
+    const int32_t            n = 37;
+    random_source            random(uint64_t(dim) * 5);
+    const std::vector<float> values = random.normals(size_t(n) * size_t(dim));
+    const std::vector<float> query  = random.normals(size_t(dim));
+    const key_rows           rows   = store_codes(dim, values);
+    std::vector<int32_t>     cells;
+    for (int32_t cell = 0; cell < n; ++cell) {
+        cells.push_back(n - 1 - cell);
+    }
+    dot_query          prepared, of_row;
+    std::vector<float> together(static_cast<size_t>(n)), alone(1), portable(1);
+    prepared.assign(rows.view, query.data());
+    const auto score = kernels.scores[int(vector_type::q4)];
+    score(prepared, rows.view, cells.data(), n, together.data());
+    for (int32_t i = 0; i < n; ++i) {
+        score(prepared, rows.view, &cells[size_t(i)], 1, alone.data());
+        dot_kernel_sets().front().scores[int(vector_type::q4)](prepared, rows.view, &cells[size_t(i)], 1, portable.data());
+        const std::vector<double> decoded = values_of_code(rows.view.row(cells[size_t(i)]), dim);
+        const double              exact   = product(query, decoded, size_t(dim));
+        const double              length  = std::sqrt(product(decoded, decoded, size_t(dim)));
+        CHECK(std::fabs(double(together[size_t(i)]) - exact) < 0.05 * length);  // the query is rounded
+        CHECK(together[size_t(i)] == alone[0] && alone[0] == portable[0]);
+        of_row.assign_row(rows.view, cells[size_t(i)]);
+        for (int32_t j = 0; j < n; ++j) {  // codes among themselves: no rounding at all but of the result
+            float score_of_row = 0;
+            score(of_row, rows.view, &cells[size_t(j)], 1, &score_of_row);
+            const std::vector<double> other = values_of_code(rows.view.row(cells[size_t(j)]), dim);
+            const double              both  = product(decoded, other, size_t(dim));
+            CHECK(std::fabs(double(score_of_row) - both) <= 1e-6 * (std::fabs(both) + length));
+        }
+    }
+}
+
+void any_row_has_a_code() {
+    constexpr float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
+    for (const float extreme : { 0.0f, 1e-30f, -1e-30f, 65504.0f, -3e38f, infinity, -infinity, nan }) {
+        std::vector<float>   values(64, 0.5f);
+        std::vector<uint8_t> code(32);
+        values[3] = values[40] = extreme;
+        encode_row(values.data(), 64, code.data());
+        CHECK(code_scale(code.data()) >= 0x1p-16f && code_scale(code.data()) < 0x1p16f);
+        CHECK(std::fabs(values_of_code(code.data(), 64)[7] - 0.5) <= double(code_scale(code.data())));
+    }
+    std::vector<float>   zeroes(32, 0.0f);
+    std::vector<uint8_t> code(16);
+    encode_row(zeroes.data(), 32, code.data());
+    for (const double value : values_of_code(code.data(), 32)) {
+        CHECK(std::fabs(value) <= 0x1p-16);
+    }
+}
+
+// All numbers of a code and all values of a query at their ends.
+void extreme_codes_do_not_overflow() {
+    for (const int dim : { 32, 64, 96, 128, 256 }) {
+        std::vector<float> values(size_t(dim), 1.0f);
+        const key_rows     rows = store_codes(dim, values);
+        for (const dot_kernels & kernels : dot_kernel_sets()) {
+            for (const float sign : { 1.0f, -1.0f }) {
+                const std::vector<float> query(size_t(dim), sign);
+                dot_query                prepared;
+                const int32_t            cell = 0;
+                float                    score;
+                prepared.assign(rows.view, query.data());
+                kernels.scores[int(vector_type::q4)](prepared, rows.view, &cell, 1, &score);
+                const double exact = product(query, values_of_code(rows.view.row(0), dim), size_t(dim));
+                CHECK(std::fabs(double(score) - exact) < 1e-4 * dim);
+            }
+        }
+    }
+}
+
 }  // namespace
 
 int main() {
@@ -127,8 +247,16 @@ int main() {
                 check_kernels(kernels, type, dim);
             }
         }
+        for (const int dim : { 32, 64, 96, 128, 256 }) {
+            check_codes(kernels, dim);
+        }
         check_conversion(kernels);
     }
     extreme_bytes_do_not_overflow();
+    extreme_codes_do_not_overflow();
+    for (const int dim : { 64, 128, 256 }) {
+        codes_are_near_their_rows(dim);
+    }
+    any_row_has_a_code();
     return result();
 }

@@ -98,20 +98,20 @@ void floors(vector_type type, int dim, int32_t n) {
     CHECK(f.hnsw->stats().memory_bytes <= 200 * int64_t(n));
 }
 
-void overwriting_and_erasing_cost_little(int32_t n) {
-    std::printf("overwritten and erased, %d cells\n", n);
-    fixture f(vector_type::f16, 64, n);
+void overwriting_and_erasing_cost_little(int dim, int32_t n) {
+    std::printf("overwritten and erased, d %d, %d cells\n", dim, n);
+    fixture f(vector_type::f16, dim, n);
     f.insert(0, n);
     const cell_filter        all    = cell_filter::all(n);
     const double             before = f.recall(f.queries_a, 256, all);
     const std::vector<float> fresh  = f.source.keys(n);
     random_source            random(2);
     for (int32_t i = 0; i < n / 2; ++i) {
-        f.overwrite(random.below(n), fresh.data() + size_t(i) * 64);
+        f.overwrite(random.below(n), fresh.data() + size_t(i) * size_t(dim));
     }
     check_floor("half overwritten", f.recall(f.queries_a, 256, all), before - 0.02);
     for (int32_t i = n / 2; i < n; ++i) {
-        f.overwrite(random.below(n), fresh.data() + size_t(i) * 64);
+        f.overwrite(random.below(n), fresh.data() + size_t(i) * size_t(dim));
     }
     check_floor("as many overwritten as there are", f.recall(f.queries_a, 256, all), before - 0.04);
     CHECK(f.n_lost() <= 1);
@@ -123,21 +123,21 @@ void overwriting_and_erasing_cost_little(int32_t n) {
 }
 
 // Keys of layers that see only the token: many cells have the same key.
-void many_twins_cost_nothing(int32_t n) {
-    std::printf("three of four cells have one of 50 keys, %d cells\n", n);
-    fixture       f(vector_type::f16, 64, n);
+void many_twins_cost_nothing(int dim, int32_t n) {
+    std::printf("three of four cells have one of 50 keys, d %d, %d cells\n", dim, n);
+    fixture       f(vector_type::f16, dim, n);
     random_source random(3);
     for (int32_t cell = 100; cell < n; ++cell) {
         if (random.below(4) > 0) {
             const int32_t original = random.below(50);
-            std::copy_n(f.values.begin() + ptrdiff_t(original) * 64, 64, f.values.begin() + ptrdiff_t(cell) * 64);
-            store_row(f.rows.view, cell, f.values.data() + size_t(cell) * 64);
+            std::copy_n(f.values.begin() + ptrdiff_t(original) * dim, dim, f.values.begin() + ptrdiff_t(cell) * dim);
+            store_row(f.rows.view, cell, f.values.data() + size_t(cell) * size_t(dim));
         }
     }
     f.insert(0, n);
     check_floor("set A, ef 128", f.recall(f.queries_a, 128, cell_filter::all(n)), 0.95);
     for (int32_t original = 0; original < 50; ++original) {
-        const float *     query = f.values.data() + size_t(original) * 64;
+        const float *     query = f.values.data() + size_t(original) * size_t(dim);
         const found_cells found = search(*f.hnsw, query, top_k, top_k, cell_filter::all(n));
         CHECK(equal(found, search(*f.flat, query, top_k, top_k, cell_filter::all(n))));
     }
@@ -204,8 +204,10 @@ int main(int argc, char ** argv) {
     floors(vector_type::q8_0, 128, n);
     floors(vector_type::q8_0, 64, n / 2);
     floors(vector_type::f16, 128, n / 2);
-    overwriting_and_erasing_cost_little(n / 2);
-    many_twins_cost_nothing(n / 2);
+    for (const int dim : { 64, 128 }) {  // f16 rows of 128 values have codes
+        overwriting_and_erasing_cost_little(dim, n / 2);
+        many_twins_cost_nothing(dim, n / 2);
+    }
     equal_order_gives_equal_graphs(n / 4);
     walks_score_few_cells(n / 2);
     few_visible_cells_are_scanned(n / 2);

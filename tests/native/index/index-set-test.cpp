@@ -3,6 +3,7 @@
 #include "search-checks.h"
 #include "synthetic-keys.h"
 
+#include <cstring>
 #include <map>
 #include <stdexcept>
 
@@ -234,6 +235,44 @@ void rebuild_forgets_what_was_removed() {
     CHECK(f.check(f.pool.data(), 32, 64, f.visible()) > 0.9);
 }
 
+// Every value pair turned by a right angle, as a context shift turns keys: products stay what they were, to the bit.
+void rows_that_move_together_are_still_found(int n_shards) {
+    fixture f(n_shards, vector_type::f32);  // rows that are long enough for codes
+    f.write_range(0, n_cells);
+    f.set.build(2);
+    const auto turn = [](float * values) {
+        for (int i = 0; i < dim; i += 2) {
+            const float first = values[i];
+            values[i]         = -values[i + 1];
+            values[i + 1]     = first;
+        }
+    };
+    f.scratch.counters = {};
+    for (const bool is_turned : { false, true }) {
+        if (is_turned) {
+            for (int32_t cell = 0; cell < n_cells; ++cell) {
+                std::vector<float> values(dim);
+                std::memcpy(values.data(), f.rows.view.row(cell), dim * sizeof(float));
+                turn(values.data());
+                store_row(f.rows.view, cell, values.data());
+            }
+            f.set.mark_moved();
+        }
+        double recall = 0;
+        for (int q = 0; q < 50; ++q) {
+            std::vector<float> query(f.pool.begin() + ptrdiff_t(3000 + q) * dim, f.pool.begin() + ptrdiff_t(3001 + q) * dim);
+            if (is_turned) {
+                turn(query.data());
+            }
+            recall += f.check(query.data(), 8, 8 * n_shards, f.visible()) / 50;
+            found_cells found;
+            f.set.search({ query.data(), 8, 8 * n_shards, f.visible() }, f.scratch, found);
+        }
+        CHECK(recall > 0.9);
+    }
+    CHECK(f.set.stats().total.n_inserted == n_cells);
+}
+
 void bad_arguments_change_nothing() {
     fixture       f(2);
     const int32_t cells[] = { 1, 2, n_cells };
@@ -255,6 +294,8 @@ int main() {
         the_budget_is_kept(n_shards);
         random_interleavings(n_shards, vector_type::f16, 10 + uint64_t(n_shards));
         random_interleavings(n_shards, vector_type::q8_0, 20 + uint64_t(n_shards));
+        random_interleavings(n_shards, vector_type::f32, 30 + uint64_t(n_shards));
+        rows_that_move_together_are_still_found(n_shards);
     }
     threads_do_not_change_results();
     shards_find_the_same();
