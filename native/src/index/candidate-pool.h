@@ -69,7 +69,7 @@ class candidate_pool {
         }
     }
 
-    // The place of a key that makes it one of the next cells to be expanded, unless better ones come.
+    // Whether a key would be among the next to be expanded, unless better ones come.
     bool is_near_front(rank_key key) const { return next_ + n_near >= n_ || key > entries_[size_t(next_ + n_near)]; }
 
     // The best cell not expanded yet, now marked as expanded; -1 when there is none.

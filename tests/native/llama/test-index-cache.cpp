@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <fstream>
 #include <memory>
 #include <random>
@@ -85,7 +86,12 @@ struct observer {
                 if (!bit(visible, i, j) || std::count(list, list + always->ne[0], (int32_t) j)) {
                     continue;
                 }
-                ggml_get_type_traits(k->type)->to_float((const char *) k->data + j*k->nb[1] + i/t->ne[1]*k->nb[3], key.data(), d);
+                const char * at = (const char *) k->data + j*k->nb[1] + i/t->ne[1]*k->nb[3];
+                if (k->type == GGML_TYPE_F32) {
+                    std::memcpy(key.data(), at, (size_t) d*sizeof(float));
+                } else {
+                    ggml_get_type_traits(k->type)->to_float(at, key.data(), d);
+                }
                 double x = 0.0;
                 for (int64_t e = 0; e < d; ++e) {
                     x -= (double) row<float>(q, i)[e]*key[e];
@@ -143,13 +149,17 @@ struct session {
 
     session(llama_model * model, bool unified, bool eager, uint32_t seed) : session(model, unified, small_index(eager), seed) {}
 
-    session(llama_model * model, bool unified, const llama_ann_params & p, uint32_t seed) : unified(unified), eager(p.index_eager), rng(seed) {
+    session(llama_model * model, bool unified, const llama_ann_params & p, uint32_t seed)
+        : session(model, unified, p, seed, seed % 2 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0) {} // odd seeds: states fit
+
+    session(llama_model * model, bool unified, const llama_ann_params & p, uint32_t seed, ggml_type type_s)
+        : unified(unified), eager(p.index_eager), rng(seed) {
         llama_context_params cp = llama_context_default_params();
         cp.n_ctx = unified ? N_CTX : N_CTX*N_SEQ;
         cp.n_seq_max = N_SEQ;
         cp.kv_unified = unified;
         cp.n_threads = cp.n_threads_batch = 2;
-        ctx.reset(llama_ann_init_from_model(model, cp, p, seed % 2 ? GGML_TYPE_F16 : GGML_TYPE_Q8_0)); // odd seeds: states fit
+        ctx.reset(llama_ann_init_from_model(model, cp, p, type_s));
         CHECK(ctx != nullptr);
         std::ifstream in(ANN_TEST_DATA_DIR "/heldout-131k.txt", std::ios::binary);
         const std::string text(std::istreambuf_iterator<char>(in), {});
@@ -305,14 +315,18 @@ TEST("sequences of their own streams") { run(false, true, 3); run(false, true, 4
 TEST("an index that grows in the background, sequences that share a stream")  { run(true, false, 5); }
 TEST("an index that grows in the background, sequences of their own streams") { run(false, false, 6); }
 
-TEST("after a context shift only what moved against the rest is indexed again") {
-    session s(load(), true, true, 9);
+// Rows of f32 are long enough for the index to walk codes of them.
+static void shift_context(ggml_type type_s) {
+    llama_ann_params p = small_index(true);
+    p.index_threads = 1; // one graph, large enough to be walked
+    session s(load(), true, p, 9, type_s);
     s.decode(0, 200);
     for (int i = 0; i < 4; ++i) {
         s.decode(0, 200);
     }
     const auto before = s.stats(2);
     CHECK_EQ(before.n_indexed, 1000u);
+    s.o.n_found = s.o.n_wanted = 0;
     llama_memory_seq_rm(s.mem(), 0, 100, 160);
     llama_memory_seq_add(s.mem(), 0, 160, -1, -60);
     for (int i = 0; i < 10; ++i) {
@@ -323,6 +337,14 @@ TEST("after a context shift only what moved against the rest is indexed again") 
     CHECK_EQ(after.n_pending, 0u);
     CHECK_EQ(after.n_indexed, 1000u - 60 + 10);
     CHECK_EQ(after.n_inserted - before.n_inserted, 100u + 10); // cells 0..99 stayed, 840 moved together
+    CHECK(s.o.n_wanted > 0);
+    CHECK_EQ(after.n_exact, before.n_exact); // all of them walked
+    CHECK((double) s.o.n_found > 0.85*(double) s.o.n_wanted);
+}
+
+TEST("after a context shift only what moved against the rest is indexed again") {
+    shift_context(GGML_TYPE_F16);
+    shift_context(GGML_TYPE_F32);
 }
 
 TEST("a prompt costs no insertion, idle time indexes it, a pause anywhere loses nothing") {
