@@ -2,19 +2,11 @@
 
 #if defined(__x86_64__) && defined(__GNUC__)
 
-#    include <immintrin.h>
-
-#    define ANN_AVX2 __attribute__((target("avx2,fma,f16c")))
+#    include "dot-x86.h"
 
 namespace ann_idx {
 
 namespace {
-
-// The sums of four vectors, in order.
-ANN_AVX2 inline __m128 sums(__m256 a, __m256 b, __m256 c, __m256 d) {
-    const __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    return _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
-}
 
 ANN_AVX2 inline __m256 load_f32(const uint8_t * row, int i) {
     return _mm256_loadu_ps(reinterpret_cast<const float *>(row) + i);
@@ -77,13 +69,7 @@ ANN_AVX2 void score4_q4(const dot_query & query, const uint8_t * const row[4], i
             sum[r]              = _mm256_add_epi32(sum[r], _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
         }
     }
-    const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
-    int32_t       in_order[4];
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(in_order),
-                     _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
-    for (int r = 0; r < 4; ++r) {
-        out[r] = code_score(query, row[r], in_order[r]);
-    }
+    store_code_scores(query, row, sum, out);
 }
 
 ANN_AVX2 void f16_to_f32(const uint16_t * src, int n, float * dst) {

@@ -7,7 +7,7 @@
 #        pragma GCC diagnostic ignored "-Wuninitialized"
 #        pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #    endif
-#    include <immintrin.h>
+#    include "dot-x86.h"
 
 #    define ANN_AVX512 __attribute__((target("avx512f,avx512bw,avx512vl,avx512vnni,avx2,fma,f16c")))
 
@@ -35,11 +35,6 @@ ANN_AVX512 void score4_float(const dot_query & query, const uint8_t * const row[
     for (int r = 0; r < 4; ++r) {
         out[r] = _mm512_reduce_add_ps(sum[r]);
     }
-}
-
-ANN_AVX512 inline __m128 sums(__m256 a, __m256 b, __m256 c, __m256 d) {
-    const __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(a, b), _mm256_hadd_ps(c, d));
-    return _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
 }
 
 // The unsigned operand is x + 128, so each sum starts at -128 * (its four q).
@@ -101,13 +96,7 @@ ANN_AVX512 void score4_q4(const dot_query & query, const uint8_t * const row[4],
             sum[r] = add_codes(sum[r], _mm256_maskz_loadu_epi8(mask, row[r] + j), q_low, q_high);
         }
     }
-    const __m256i all = _mm256_hadd_epi32(_mm256_hadd_epi32(sum[0], sum[1]), _mm256_hadd_epi32(sum[2], sum[3]));
-    int32_t       in_order[4];
-    _mm_storeu_si128(reinterpret_cast<__m128i *>(in_order),
-                     _mm_add_epi32(_mm256_castsi256_si128(all), _mm256_extracti128_si256(all, 1)));
-    for (int r = 0; r < 4; ++r) {
-        out[r] = code_score(query, row[r], in_order[r]);
-    }
+    store_code_scores(query, row, sum, out);
 }
 
 ANN_AVX512 void f16_to_f32(const uint16_t * src, int n, float * dst) {

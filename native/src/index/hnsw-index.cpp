@@ -111,7 +111,17 @@ bool hnsw_index::take_found(const cell_filter & filter, int32_t n_wanted, search
     const auto is_wanted  = [&](int32_t cell) { return graph_.live.test(cell) && filter.visible(cell); };
     int32_t    n_found    = 0;
     int64_t    twins_left = max_scored(filter.n_visible());
-    rank_found(graph_, scratch);
+    scratch.ranked.clear();
+    scratch.cells.clear();
+    scratch.pool.for_each_counted([&](rank_key key) {
+        scratch.ranked.push_back(key);
+        scratch.cells.push_back(cell_of(key));
+        return true;
+    });
+    if (graph_.codes.are_used()) {  // ranks by codes are not yet those of rows
+        rank_cells(scratch.query, graph_.rows, scratch);
+        scratch.counters.n_scored += int64_t(scratch.cells.size());
+    }
     for (const rank_key key : scratch.ranked) {
         const int32_t first = cell_of(key);
         if (is_wanted(first)) {
@@ -140,10 +150,13 @@ void hnsw_index::search(const search_request & request, search_scratch & scratch
         return;
     }
     const int32_t n_wanted = std::min(request.top_k, stats_.n_indexed);
-    scratch.query.assign(graph_.rows, request.query);
-    scratch.walked.assign(graph_.codes.view(), request.query);
+    scratch.query.assign(graph_.codes.view(), request.query);
     scratch.top_k.reset(n_wanted);
-    if (!walk(request, std::max(request.ef, n_wanted), scratch) || !take_found(request.filter, n_wanted, scratch)) {
+    const bool has_walked = walk(request, std::max(request.ef, n_wanted), scratch);
+    if (graph_.codes.are_used()) {
+        scratch.query.assign(graph_.rows, request.query);
+    }
+    if (!has_walked || !take_found(request.filter, n_wanted, scratch)) {
         ++scratch.counters.n_exact;
         scratch.top_k.reset(n_wanted);
         exact_scan(graph_.rows, graph_.live, request.filter, scratch);
@@ -153,7 +166,8 @@ void hnsw_index::search(const search_request & request, search_scratch & scratch
 
 index_stats hnsw_index::stats() const {
     index_stats res  = stats_;
-    res.memory_bytes = int64_t(graph_.links.memory_bytes() + graph_.codes.memory_bytes() + graph_.nodes.memory_bytes() + graph_.live.memory_bytes());
+    res.memory_bytes = int64_t(graph_.links.memory_bytes() + graph_.codes.memory_bytes() + graph_.nodes.memory_bytes() +
+                               graph_.live.memory_bytes());
     return res;
 }
 

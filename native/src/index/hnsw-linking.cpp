@@ -48,21 +48,13 @@ void link_back(hnsw_graph & graph, int32_t cell, int level, int32_t neighbour, s
         return;
     }
     const vector_rows & rows = graph.codes.view();
-    const uint32_t *    list  = links.list(cell, level);
-    const size_t        bytes = row_bytes(rows.type, rows.dim);
+    const uint32_t *    list = links.list(cell, level);
     scratch.cells.assign(1, neighbour);
     for (int i = 0; i < links.capacity(level); ++i) {
         scratch.cells.push_back(int32_t(list[i] - 1));
-        prefetch(rows.row(scratch.cells.back()), bytes);
     }
-    scratch.scores.resize(scratch.cells.size());
     scratch.other.assign_row(rows, cell);
-    dot_scores(scratch.other, rows, scratch.cells.data(), int(scratch.cells.size()), scratch.scores.data());
-    scratch.ranked.clear();
-    for (size_t i = 0; i < scratch.cells.size(); ++i) {
-        scratch.ranked.push_back(key_of(scratch.scores[i], scratch.cells[i]));
-    }
-    std::sort(scratch.ranked.begin(), scratch.ranked.end(), std::greater<rank_key>());
+    rank_cells(scratch.other, rows, scratch);
     choose_neighbours(rows, links.capacity(level), scratch);
     links.assign(cell, level, scratch.chosen.data(), int(scratch.chosen.size()));
 }
@@ -106,10 +98,10 @@ void unlink_on_level(hnsw_graph & graph, int32_t cell, int level, search_scratch
     }
 }
 
-// A cell of these whose row equals the cell's own, -1 when there is none. scratch.walked is the cell's row.
+// A cell of these whose row equals the cell's own, -1 when there is none. scratch.query is the cell's row.
 int32_t find_twin(const hnsw_graph & graph, int32_t cell, const std::vector<rank_key> & near, search_scratch & scratch) {
     float score;
-    dot_scores(scratch.walked, graph.codes.view(), &cell, 1, &score);
+    dot_scores(scratch.query, graph.codes.view(), &cell, 1, &score);
     const size_t bytes = row_bytes(graph.rows.type, graph.rows.dim);
     for (const rank_key key : near) {
         if (key >> 32 == key_of(score, cell) >> 32 &&
@@ -120,18 +112,18 @@ int32_t find_twin(const hnsw_graph & graph, int32_t cell, const std::vector<rank
     return -1;
 }
 
-// scratch.walked = the cell's row: with codes, in eight bits a value as a query has, not in four.
-void set_walked(const hnsw_graph & graph, int32_t cell, search_scratch & scratch) {
+// scratch.query = the cell's row: with codes, in eight bits a value as a query has, not in four.
+void set_query(const hnsw_graph & graph, int32_t cell, search_scratch & scratch) {
     if (!graph.codes.are_used()) {
-        scratch.walked.assign_row(graph.rows, cell);
+        scratch.query.assign_row(graph.rows, cell);
         return;
     }
     scratch.values.resize(size_t(graph.rows.dim));
     row_to_f32(graph.rows, cell, scratch.values.data());
-    scratch.walked.assign(graph.codes.view(), scratch.values.data());
+    scratch.query.assign(graph.codes.view(), scratch.values.data());
 }
 
-// The cells near scratch.walked on each level from 0 to the last given.
+// The cells near scratch.query on each level from 0 to the last given.
 std::vector<std::vector<rank_key>> find_near(const hnsw_graph & graph, int ef, int32_t cell, int last, search_scratch & scratch) {
     std::vector<std::vector<rank_key>> near(size_t(last) + 1);
     const int                          top  = graph.links.level(graph.entry);
@@ -168,7 +160,7 @@ void link_head(hnsw_graph & graph, const hnsw_params & params, int32_t cell, sea
     }
     const int level = graph.links.level(cell);
     const int top   = graph.links.level(graph.entry);
-    set_walked(graph, cell, scratch);
+    set_query(graph, cell, scratch);
     const auto    near = find_near(graph, params.ef_construction, cell, std::min(level, top), scratch);
     const bool    has_followers = graph.links.twin(cell) >= 0;
     const int32_t twin          = has_followers ? -1 : find_twin(graph, cell, near[0], scratch);

@@ -47,7 +47,7 @@ class walker {
     void score() {
         const int n = int(scratch_.cells.size());
         scratch_.scores.resize(size_t(n));
-        dot_scores(scratch_.walked, rows_, scratch_.cells.data(), n, scratch_.scores.data());
+        dot_scores(scratch_.query, rows_, scratch_.cells.data(), n, scratch_.scores.data());
         scratch_.counters.n_scored += n;
     }
 
@@ -132,27 +132,17 @@ bool walk_level(const walk_rule & rule, int32_t from, int level, int ef, int64_t
     return true;
 }
 
-void rank_found(const hnsw_graph & graph, search_scratch & scratch) {
-    scratch.ranked.clear();
-    scratch.pool.for_each_counted([&](rank_key key) {
-        scratch.ranked.push_back(key);
-        return true;
-    });
-    if (!graph.codes.are_used()) {
-        return;
+void rank_cells(const dot_query & query, const vector_rows & rows, search_scratch & scratch) {
+    const size_t bytes = row_bytes(rows.type, rows.dim);
+    const size_t n     = scratch.cells.size();
+    for (const int32_t cell : scratch.cells) {
+        prefetch(rows.row(cell), bytes);
     }
-    const size_t bytes = row_bytes(graph.rows.type, graph.rows.dim);
-    scratch.cells.clear();
-    for (const rank_key key : scratch.ranked) {
-        scratch.cells.push_back(cell_of(key));
-        prefetch(graph.rows.row(scratch.cells.back()), bytes);
-    }
-    const size_t n = scratch.cells.size();
     scratch.scores.resize(n);
-    dot_scores(scratch.query, graph.rows, scratch.cells.data(), int(n), scratch.scores.data());
-    scratch.counters.n_scored += int64_t(n);
+    dot_scores(query, rows, scratch.cells.data(), int(n), scratch.scores.data());
+    scratch.ranked.clear();
     for (size_t i = 0; i < n; ++i) {
-        scratch.ranked[i] = key_of(scratch.scores[i], scratch.cells[i]);
+        scratch.ranked.push_back(key_of(scratch.scores[i], scratch.cells[i]));
     }
     std::sort(scratch.ranked.begin(), scratch.ranked.end(), std::greater<rank_key>());
 }

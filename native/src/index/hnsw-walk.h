@@ -43,14 +43,15 @@ struct walk_rule {
     }
 };
 
-// From node `from` on level `top` down to `bottom`, on each level to the node nearest to scratch.walked.
+// From node `from` on level `top` down to `bottom`, on each level to the node nearest to scratch.query, which is made for
+// graph.codes.view() as in every walk.
 int32_t walk_down(const hnsw_graph & graph, int32_t from, int top, int bottom, int32_t self, search_scratch & scratch);
 
 // Fills scratch.pool with the ef best nodes that count and were met on this level. Rings are not walked. False when more than max_scored
 // nodes were scored, or the pool is full of nodes that do not count: then a scan is cheaper.
 bool walk_level(const walk_rule & rule, int32_t from, int level, int ef, int64_t max_scored, search_scratch & scratch);
 
-// scratch.ranked = the pool's nodes that count, best first, with the scores of their rows. scratch.query is what is searched for.
-void rank_found(const hnsw_graph & graph, search_scratch & scratch);
+// scratch.ranked = scratch.cells, best first by the scores of their rows.
+void rank_cells(const dot_query & query, const vector_rows & rows, search_scratch & scratch);
 
 }  // namespace ann_idx

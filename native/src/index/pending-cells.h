@@ -37,8 +37,7 @@ class pending_cells {
                 return queue_[first_];
             }
         }
-        queue_.clear();
-        first_ = 0;
+        drop_queue();
         return -1;
     }
 
@@ -57,14 +56,22 @@ class pending_cells {
 
     void clear() {
         bits_.clear();
-        queue_.clear();
-        first_ = 0;
-        size_  = 0;
+        drop_queue();
+        size_ = 0;
     }
 
     size_t memory_bytes() const { return bits_.memory_bytes() + queue_.capacity() * sizeof(int32_t); }
 
   private:
+    // A prompt's queue is given back, a few tokens' kept: no allocation for each token.
+    void drop_queue() {
+        if (queue_.capacity() > 1024) {
+            queue_ = std::vector<int32_t>();
+        }
+        queue_.clear();
+        first_ = 0;
+    }
+
     cell_bits            bits_;
     std::vector<int32_t> queue_;      // may repeat cells, and hold removed ones
     size_t               first_ = 0;

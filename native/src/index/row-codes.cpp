@@ -24,12 +24,12 @@ void encode_row(const float * values, int32_t dim, uint8_t * code) {
     for (int32_t i = 0; i < dim; ++i) {
         largest = std::max(largest, std::fabs(values[i]));
     }
-    // The least scale with 7.5 * scale >= largest: the upper 12 bits of an f32, rounded up, are its eight bits after a base.
-    constexpr uint32_t base  = (127 - 16) * 8;
-    const float        least = largest / 7.5f;
-    uint32_t           bits;
+    // The least scale with 7.5 * scale >= largest: the upper 12 bits of an f32, rounded up.
+    const float least = largest / 7.5f;
+    uint32_t    bits;
     std::memcpy(&bits, &least, sizeof(bits));
-    const uint32_t eight = std::min(std::max((bits + 0xfffff) >> 20, base), base + 255) - base;
+    const uint32_t place = std::max((bits + 0xfffff) >> 20, code_scale_base) - code_scale_base;
+    const uint32_t eight = std::min(place, 255u);
     for (int j = 0; j < 8; ++j) {
         code[j] = uint8_t(eight >> j & 1);
     }

@@ -19,12 +19,13 @@ namespace ann_idx {
 // Unit vectors of 128 values: a code's score differs from its row's by .011 (standard deviation).
 void encode_row(const float * values, int32_t dim, uint8_t * code);
 
+constexpr uint32_t code_scale_base = (127 - 16) * 8;  // 2^-16 as an f32, without its lowest 20 bits: scale 0
+
 inline float code_scale(const uint8_t * code) {
-    constexpr uint32_t base = (127 - 16) * 8;  // 2^-16 as an f32, without its lowest 20 bits
-    uint64_t           first;
+    uint64_t first;
     std::memcpy(&first, code, sizeof(first));
     const uint64_t eight = (first & 0x0101010101010101) * 0x0102040810204080 >> 56;  // the lowest bit of each byte
-    const uint32_t bits  = (uint32_t(eight) + base) << 20;
+    const uint32_t bits  = (uint32_t(eight) + code_scale_base) << 20;
     float          value;
     std::memcpy(&value, &bits, sizeof(value));
     return value;

@@ -23,7 +23,6 @@ struct search_counters {
 class search_scratch {
   public:
     dot_query                query;      // what is searched for
-    dot_query                walked;     // the same as a walk compares it
     dot_query                other;      // a row compared with other rows
     cell_bits                visited;
     candidate_pool           pool;

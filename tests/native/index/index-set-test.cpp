@@ -270,6 +270,8 @@ void rows_that_move_together_are_still_found(int n_shards) {
         }
         CHECK(recall > 0.9);
     }
+    CHECK(f.scratch.counters.n_searches == 100 * n_shards);
+    CHECK(100 * f.scratch.counters.n_exact <= f.scratch.counters.n_searches);  // a small shard's walk may give up
     CHECK(f.set.stats().total.n_inserted == n_cells);
 }
 

@@ -316,9 +316,9 @@ TEST("an index that grows in the background, sequences that share a stream")  { 
 TEST("an index that grows in the background, sequences of their own streams") { run(false, false, 6); }
 
 // Rows of f32 are long enough for the index to walk codes of them.
-static void shift_context(ggml_type type_s) {
+static void shift_context(ggml_type type_s, int32_t n_graphs) {
     llama_ann_params p = small_index(true);
-    p.index_threads = 1; // one graph, large enough to be walked
+    p.index_threads = n_graphs;
     session s(load(), true, p, 9, type_s);
     s.decode(0, 200);
     for (int i = 0; i < 4; ++i) {
@@ -338,13 +338,14 @@ static void shift_context(ggml_type type_s) {
     CHECK_EQ(after.n_indexed, 1000u - 60 + 10);
     CHECK_EQ(after.n_inserted - before.n_inserted, 100u + 10); // cells 0..99 stayed, 840 moved together
     CHECK(s.o.n_wanted > 0);
-    CHECK_EQ(after.n_exact, before.n_exact); // all of them walked
+    CHECK(n_graphs > 1 || after.n_exact == before.n_exact); // one graph of all is large enough to be walked
     CHECK((double) s.o.n_found > 0.85*(double) s.o.n_wanted);
 }
 
 TEST("after a context shift only what moved against the rest is indexed again") {
-    shift_context(GGML_TYPE_F16);
-    shift_context(GGML_TYPE_F32);
+    shift_context(GGML_TYPE_F16, 2);
+    shift_context(GGML_TYPE_F16, 1);
+    shift_context(GGML_TYPE_F32, 1);
 }
 
 TEST("a prompt costs no insertion, idle time indexes it, a pause anywhere loses nothing") {
